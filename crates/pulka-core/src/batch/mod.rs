@@ -1,0 +1,9 @@
+//! Event batches: the Arrow layout that every stage speaks (see `docs/design/event-batch.md`).
+
+pub mod builder;
+pub mod field;
+pub mod normalize;
+pub mod residual;
+
+pub use builder::{BatchOptions, FieldId};
+pub use field::{Column, FieldType, RESIDUAL, TIMESTAMP};

@@ -1,0 +1,1 @@
+//! OTLP logs, traces and metrics, protobuf and JSON.

@@ -1,0 +1,1 @@
+//! Fragments: sorted Parquet files with statistics for pruning.

@@ -1,0 +1,1 @@
+//! Journal frames: one acknowledged batch with its length and checksum.

@@ -1,0 +1,9 @@
+//! Pulka's hot paths, in the order the data flows: `decode` turns wire bytes into event batches (`batch`),
+//! `journal` frames them for the log, `fragment` sorts them into Parquet and merges fragments.
+//!
+//! No Python, no network, no clock: everything here is a pure function of its inputs.
+
+pub mod batch;
+pub mod decode;
+pub mod fragment;
+pub mod journal;

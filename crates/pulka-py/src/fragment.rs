@@ -1,0 +1,1 @@
+//! Bindings of `pulka_core::fragment`.

@@ -1,0 +1,21 @@
+//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`.
+
+mod batch;
+mod decode;
+mod fragment;
+mod journal;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

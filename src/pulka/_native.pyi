@@ -1,0 +1,104 @@
+"""The Rust core. Every function releases the GIL while it works; Arrow data crosses without copies.
+
+Layout of the batches: `docs/design/event-batch.md`. Errors: `ValueError` for bytes that are wrong as a whole (its message
+is fit for a user), `OSError` for the disk.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import pyarrow as pa
+
+__version__: str
+
+@final
+class DecodeOptions:
+    """What the decoders must know besides the bytes. Immutable, cheap to share."""
+
+    def __init__(
+        self,
+        *,
+        timestamp_fields: Sequence[str] = ...,
+        # Source path -> path, applied before anything else.
+        rename: Mapping[str, str] = ...,
+        # Path -> text value given to every event that lacks the path.
+        constants: Mapping[str, str] = ...,
+        # Well-known path -> type (pulka.model.tables).
+        declared: Mapping[str, str] = ...,
+        # Paths whose text holds a JSON object: it is parsed and its members take the event's top level (or stays text when broken).
+        json_fields: Sequence[str] = ...,
+        event_bytes_max: int = 16 << 20,
+        field_bytes_max: int = 1 << 20,
+        depth_max: int = 32,
+        columns_max: int = 1000,
+        rows_max: int = 1 << 20,
+        dense_share: float = 0.01,
+    ) -> None: ...
+
+@final
+class Decoded:
+    """The outcome of one body. Every item is either a row of `batch` or counted in `rejected`."""
+
+    batch: pa.RecordBatch | None
+    rows: int
+    rejected: int
+    reasons: dict[str, int]
+    """Rejected items by reason: broken_json, not_an_object, too_deep, event_too_large, broken_csv, broken_protobuf, ..."""
+    samples: list[tuple[int, str, str]]
+    """At most 100 rejected items: line (or item) number from 1, reason, one sentence of detail without the payload."""
+    warnings: dict[str, int]
+    """Kept but touched: bad_utf8, duplicate_key, field_truncated, timestamp_missing, timestamp_out_of_range, timestamp_unreadable."""
+    all_timestamped: bool
+    """Every event carried its own time: the body's digest may serve as its dedup key."""
+
+def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    """gzip, zstd, deflate or identity. OverflowError past `limit_bytes`, ValueError on broken data."""
+
+def decode_json(body: bytes, arrival_ns: int, options: DecodeOptions, first_line: int = 1) -> Decoded:
+    """NDJSON, a JSON array of objects, or concatenated objects (told apart by the first byte)."""
+
+def decode_csv(body: bytes, arrival_ns: int, options: DecodeOptions, header: Sequence[str] | None = None, first_line: int = 1) -> Decoded:
+    """RFC 4180 with a header line, unless `header` is given. Cells that look like whole numbers, floats and true/false get that type; empty cells are absent."""
+
+def decode_otlp(body: bytes, signal: str, encoding: str, arrival_ns: int, options: DecodeOptions) -> Decoded:
+    """An OTLP Export*ServiceRequest; signal `logs`, `traces` or `metrics`, encoding `protobuf` or `json`."""
+
+def residual_get(residual: pa.Array, path: str, kind: str) -> pa.Array:
+    """The values of one field out of a residual column: exact values of type `kind`, null where absent or of another type.
+    With kind `text`, any value as SQL text."""
+
+def normalize(batches: Sequence[pa.RecordBatch], declared: Mapping[str, str], columns_max: int = 1000, dense_share: float = 0.01) -> pa.RecordBatch:
+    """Concatenate batches of any schemas into one: union of the columns, density decided anew, types kept."""
+
+def write_fragment(
+    batches: Sequence[pa.RecordBatch],
+    path: str,
+    *,
+    declared: Mapping[str, str],
+    sort: Sequence[str],
+    bloom: Sequence[str],
+    metadata: Mapping[str, str],
+    row_group_bytes: int = 32 << 20,
+    zstd_level: int = 3,
+    columns_max: int = 1000,
+    dense_share: float = 0.01,
+) -> str:
+    """Sort and write one fragment to a new file, fsynced. Returns the fragment's description as JSON:
+    {rows, bytes, raw_bytes, min_ns, max_ns, columns: [{name, path, type, nulls, min, max}], residual: {path: [types]}}.
+    The same JSON is in the footer as `pulka.fragment`, beside every item of `metadata`."""
+
+def merge_fragments(inputs: Sequence[str], path: str, *, declared: Mapping[str, str], sort: Sequence[str], bloom: Sequence[str], metadata: Mapping[str, str], row_group_bytes: int = 32 << 20, zstd_level: int = 3, columns_max: int = 1000, dense_share: float = 0.01) -> str:
+    """Merge sorted fragments (local files) into one sorted fragment; same result as `write_fragment`."""
+
+def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
+    """Footer key-values of a fragment. With `verify`, also decode every page and check row count, sort order and statistics; ValueError says what is wrong."""
+
+def journal_encode(sequence: int, tenant: str, table: str, arrival_ns: int, batch: pa.RecordBatch, dedup_key: str | None, ack: bytes) -> bytes:
+    """One framed journal record: magic, lengths, CRC32C, header, Arrow IPC (lz4)."""
+
+def journal_scan(data: bytes, offset: int = 0) -> tuple[list[tuple[int, int, int]], int, str]:
+    """Walk the frames of a segment: ([(sequence, offset, length)], offset after the last good frame, what ended the walk:
+    "" at the exact end, "torn" when the rest is an incomplete or zero tail, "corrupt" when a bad frame is followed by a good one)."""
+
+def journal_decode(frame: bytes) -> tuple[int, str, str, int, pa.RecordBatch, str | None, bytes]:
+    """Inverse of journal_encode; ValueError when the checksum or the format is wrong."""

@@ -1,0 +1,226 @@
+"""The five seams. Read this first: everything else in Pulka stands behind one of these protocols.
+
+Data crosses them as Arrow, in the layout of `docs/design/event-batch.md`. I/O is async. `pulka.app` is the only file
+that names implementations; `pulka.testing` has public fakes and the contract suite of each seam.
+"""
+
+import random  # noqa: TID251 - the type only
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+from obstore.store import ObjectStore  # put (with if-absent), ranged get, list, delete: local disk, S3, GCS, Azure, memory
+
+from pulka.model.fields import Column, FieldType
+from pulka.model.windows import TimeRange
+
+__all__ = [
+    "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "Fresh", "Journal", "Limits", "ObjectStore", "Position",
+    "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo",
+]  # fmt: skip
+
+
+class Clock(Protocol):
+    """Time and entropy. Nothing else in the tree reads either."""
+
+    random: random.Random
+
+    def now_ns(self) -> int: ...
+    def monotonic_s(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in one journal partition; sequences begin at 1 and grow by one per record."""
+
+    partition: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One acknowledged batch. `dedup_key` is the client's, or a digest of the body; `ack` is what the first attempt answered."""
+
+    position: Position
+    tenant: str
+    table: str
+    batch: pa.RecordBatch
+    dedup_key: str | None = None
+    arrival_ns: int = 0
+    ack: bytes = b""
+
+
+class Journal(Protocol):
+    """The durable log of acknowledged batches: ordered per partition, at-least-once to readers."""
+
+    partitions: int
+
+    async def append(
+        self, tenant: str, table: str, batch: pa.RecordBatch, *, dedup_key: str | None = None, ack: bytes = b""
+    ) -> Position:
+        """Store a batch; durable when this returns. Temporary when there is no room: nothing was kept, send again."""
+        ...
+
+    async def read(self, partition: int, after: int, limit: int) -> Sequence[Record]:
+        """Up to `limit` records with sequence > `after`, in order; empty at the end."""
+        ...
+
+    async def wait(self, partition: int, after: int) -> None:
+        """Return once `read(partition, after, 1)` would not be empty."""
+        ...
+
+    async def release(self, partition: int, upto: int) -> None:
+        """Records with sequence <= `upto` are in published fragments and may be forgotten."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStats:
+    """What pruning may know of one physical column of a fragment. min and max are None when unknown (or all null)."""
+
+    column: Column
+    nulls: int
+    min: Any = None
+    max: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One immutable Parquet object. `residual` maps the path of each field in the residual to the types seen there."""
+
+    id: str
+    tenant: str
+    table: str
+    key: str
+    window_start_ns: int
+    window_ns: int
+    min_ns: int
+    max_ns: int
+    rows: int
+    bytes: int
+    raw_bytes: int
+    level: int
+    created_ns: int
+    columns: tuple[ColumnStats, ...]
+    residual: Mapping[str, frozenset[FieldType]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DedupKey:
+    """A key of an acknowledged batch, kept in the catalog until `expires_ns`; `ack` answers a retry."""
+
+    tenant: str
+    table: str
+    key: str
+    expires_ns: int
+    ack: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One atomic change of the catalog: fragments in, fragments out, journal positions forward, dedup keys.
+
+    `positions` maps (partition, tenant, table) to (expected, new) sequence: a publication whose expectation no longer
+    holds raises Conflict and changes nothing, as does one that retires a fragment that is gone already.
+    """
+
+    add: tuple[Fragment, ...] = ()
+    retire: tuple[str, ...] = ()
+    positions: Mapping[tuple[int, str, str], tuple[int, int]] = field(default_factory=dict)
+    dedup: tuple[DedupKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table of a tenant: every field ever published, with the types it was seen with, and what is stored."""
+
+    name: str
+    fields: Mapping[str, frozenset[FieldType]]
+    fragments: int = 0
+    rows: int = 0
+    bytes: int = 0
+    raw_bytes: int = 0
+    min_ns: int | None = None
+    max_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A consistent view: the fragments of one table and how far each journal partition is contained in them."""
+
+    fragments: tuple[Fragment, ...]
+    positions: Mapping[int, int]
+    pruned_by_time: int = 0
+
+
+class Catalog(Protocol):
+    """The only truth about which fragments exist. Every read is a snapshot, every write one transaction."""
+
+    async def publish(self, change: Publication) -> None: ...
+    async def snapshot(self, tenant: str, table: str, window: TimeRange) -> Snapshot: ...
+    async def tables(self, tenant: str) -> Mapping[str, TableInfo]: ...
+    async def tenants(self) -> Sequence[str]: ...
+    async def positions(self, partition: int) -> Mapping[tuple[str, str], int]: ...
+    async def dedup(self, since_ns: int) -> Sequence[DedupKey]: ...
+    async def fragments(self, tenant: str | None = None, table: str | None = None) -> Sequence[Fragment]: ...
+    async def retired(self, before_ns: int) -> Sequence[str]:
+        """Object keys of fragments retired before `before_ns` whose objects may be deleted."""
+        ...
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """The objects under these retired keys are gone."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Fresh(Protocol):
+    """Acknowledged batches that may not be in a fragment yet; the writer's buffer."""
+
+    def fresh(self, tenant: str, table: str) -> Sequence[tuple[Position, pa.RecordBatch]]: ...
+    def fresh_fields(self, tenant: str) -> Mapping[str, Mapping[str, frozenset[FieldType]]]:
+        """Per table of the tenant, the fields of batches not yet published."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one query. None means the server's own setting."""
+
+    memory_bytes: int | None = None
+    time_s: float | None = None
+    rows: int | None = None
+
+
+@dataclass(slots=True)
+class QueryStats:
+    """The trailer of a result."""
+
+    rows: int = 0
+    truncated: bool = False
+    fragments_total: int = 0
+    fragments_pruned: dict[str, int] = field(default_factory=dict)
+    fragments_scanned: int = 0
+    fresh_rows: int = 0
+    bytes_scanned: int = 0
+    time_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Result:
+    """A result in flight: its schema, a stream of batches, and statistics that are complete when the stream ends."""
+
+    schema: pa.Schema
+    batches: AsyncIterator[pa.RecordBatch]
+    stats: QueryStats
+
+
+class Engine(Protocol):
+    """SQL over one tenant's tables, fragments and fresh batches together. Read-only."""
+
+    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result: ...
+    async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]: ...

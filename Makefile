@@ -1,0 +1,78 @@
+# Every target sets up what it needs: Python packages, the Rust core, and uv itself when it is absent.
+# Builds are cached outside the checkout, so that a second clone is quick.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pulka
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PYTHONPATH := $(CURDIR)/src
+UV := $(shell command -v uv 2>/dev/null || echo $(CACHE)/uv/bin/uv)
+BIN := .venv/bin
+NATIVE := src/pulka/_native.abi3.so
+RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -not -path '*/fuzz/*' -o -name Cargo.toml -not -path '*/fuzz/*')
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo up test test-rust test-python test-slow check bench wheel lock docs fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(BIN)/.synced $(NATIVE) ## install Python packages and build the Rust core
+
+$(UV):
+	@command -v python3 >/dev/null || { echo "Pulka needs Python 3.11 or newer: install python3 with its venv module"; exit 1; }
+	python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install -q uv
+
+$(BIN)/.synced: requirements.lock | $(UV)
+	@[ -x $(BIN)/python ] || $(UV) venv -q --python '>=3.11' .venv
+	$(UV) pip sync -q --python $(BIN)/python requirements.lock
+	@printf '#!/bin/sh\nPYTHONPATH=%s exec %s -m pulka "$$@"\n' "$(CURDIR)/src" "$(CURDIR)/$(BIN)/python" > $(BIN)/pulka && chmod +x $(BIN)/pulka
+	@touch $@
+
+$(NATIVE): $(RUST)
+	@command -v cargo >/dev/null || { echo "Pulka's core is Rust: install a Rust toolchain (1.88 or newer) so that cargo is on PATH"; exit 1; }
+	cargo build --release --locked -p pulka-py
+	cp $(CARGO_TARGET_DIR)/release/lib_native.so $@.new && mv $@.new $@
+
+demo: setup ## start the lake and a small shop of services that feed it
+	$(BIN)/python -m pulka demo
+
+up: setup ## start the lake
+	$(BIN)/python -m pulka up
+
+test: setup test-rust test-python ## everything that runs in minutes
+
+test-rust:
+	cargo test --release --locked -q -p pulka-core
+
+test-python: setup
+	$(PYTEST) -m "not slow" tests
+
+test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean environment
+	$(PYTEST) -m slow --timeout 3600 tests
+
+check: setup ## linters, types, and the unit tests
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-py -- -D warnings
+	$(PYTEST) -m "not slow" tests/unit tests/contract tests/docs
+
+bench: setup ## the benchmarks beside their peers; tables go to stdout
+	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock
+	for file in ingest query memory; do $(BIN)/python bench/$$file.py || exit 1; done
+
+wheel: setup ## build dist/*.whl
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist
+
+docs: setup ## write the generated pages of docs/
+	$(BIN)/python -m pulka.surfaces.cli.reference docs
+
+fuzz: ## run every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
+	cd crates/pulka-core && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+lock: | $(UV) ## resolve the dependencies anew
+	$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header -c requirements.lock --group peers -o requirements-peers.lock
+	cargo update
+
+clean: ## forget what was built in the checkout (not the cache)
+	rm -rf .venv dist $(NATIVE) .mypy_cache .ruff_cache .pytest_cache

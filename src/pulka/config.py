@@ -1,0 +1,182 @@
+"""Settings: one table of parameters, from which values, their origin and `docs/settings.md` are made.
+
+Precedence: flags > `PULKA_*` environment > `./pulka.toml` > `$XDG_CONFIG_HOME/pulka/config.toml` > default.
+Settings are data; the objects made from them are wired in `pulka.app`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulka.errors import Misconfigured, nearest
+
+__all__ = ["PARAMETERS", "Parameter", "Setting", "Settings", "load"]
+
+Value = str | int | float | bool
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting: its name (unit last), default, and the sentence that the documentation prints."""
+
+    name: str
+    default: Value
+    sentence: str
+    minimum: float | None = None
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return "PULKA_" + self.name.upper()
+
+    @property
+    def type(self) -> type[Value]:
+        """The type of its values: that of the default."""
+        return type(self.default)
+
+
+def _parameters() -> tuple[Parameter, ...]:
+    p = Parameter
+    return (
+        p("state_dir", "", "Directory of everything Pulka keeps; empty: `$XDG_STATE_HOME/pulka`."),
+        p("http_listen", "127.0.0.1:7710", "Address of the HTTP API."),
+        p("otlp_http_listen", "127.0.0.1:4318", "Second address of the same server, where OTLP exporters look by default; `off` for none."),
+        p("otlp_grpc_listen", "127.0.0.1:4317", "Address of OTLP over gRPC; `off` for none."),
+        p("catalog_url", "", "SQLAlchemy URL of the catalog; empty: SQLite in the state directory."),
+        p("journal_partitions", 4, "Partitions of the journal; fixed once the state directory exists.", 1),
+        p("journal_commit_delay_ms", 2.0, "How long an append waits for others that share its fdatasync.", 0),
+        p("journal_segment_bytes", 64 * _MIB, "Size of a journal segment file.", _MIB),
+        p("journal_bytes_max", 4096 * _MIB, "Unreleased journal bytes beyond which intake answers 503.", _MIB),
+        p("journal_backlog_bytes_max", 64 * _MIB, "Bytes that may wait for a journal commit.", _MIB),
+        p("body_bytes_max", 64 * _MIB, "Largest request body, after decompression.", 1024),
+        p("inflight_bytes_max", 256 * _MIB, "Request bytes in work at once; beyond it intake answers 503.", 1024),
+        p("event_bytes_max", 16 * _MIB, "Largest single event; a larger one is rejected and named.", 1024),
+        p("field_bytes_max", _MIB, "Longest text of one field; a longer one is cut and marked.", 64),
+        p("columns_max", 1000, "Columns of one fragment; sparser fields share the residual column.", 8),
+        p("dedup_window_s", 3600.0, "How long a retried batch is recognised.", 0),
+        p("dedup_bytes_max", 64 * _MIB, "Memory for the keys of recent batches.", 1024),
+        p("flush_age_s", 30.0, "Age at which buffered events become a fragment.", 0.05),
+        p("flush_bytes", 64 * _MIB, "Buffered bytes of one table that become a fragment.", 1024),
+        p("buffer_bytes_max", 160 * _MIB, "Buffered bytes over all tables; beyond it the largest table is flushed.", 1024),
+        p("row_group_bytes", 32 * _MIB, "Bytes of the heaviest column in one row group of a fragment.", 1024),
+        p("zstd_level", 3, "Compression level of fragments, 1 to 19.", 1),
+        p("window_s", 3600, "Length of a fragment's time window; divides a day.", 60),
+        p("compaction_inputs", 8, "Fragments of one size class in a window that are merged.", 2),
+        p("compaction_inputs_max", 32, "Most inputs of one merge.", 2),
+        p("compaction_bytes_max", 512 * _MIB, "Most input bytes of one merge.", _MIB),
+        p("compaction_idle_s", 60.0, "How long a window is quiet before its last few fragments are merged.", 0),
+        p("collect_grace_s", 300.0, "How long a merged fragment's file stays for queries that still read it.", 0),
+        p("query_memory_bytes", 512 * _MIB, "Memory of one query.", 16 * _MIB),
+        p("query_time_s", 60.0, "Wall time of one query.", 0.1),
+        p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
+        p("query_concurrency", 4, "Queries that run at once; more wait.", 1),
+        p("threads", 0, "Threads for decoding, merging and queries; 0: one per core.", 0),
+        p("log_level", "info", "What Pulka says of itself on stderr: debug, info, warning, error."),
+    )
+
+
+PARAMETERS: tuple[Parameter, ...] = _parameters()
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it came from: `flag`, `env NAME`, a file's path, or `default`."""
+
+    parameter: Parameter
+    value: Value
+    origin: str
+
+
+class Settings:
+    """All values. `settings["flush_age_s"]` gives one; `settings.origin(...)` says where it is from."""
+
+    def __init__(self, values: Mapping[str, Setting]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name].value
+
+    def __iter__(self) -> Any:
+        return iter(self._values.values())
+
+    def origin(self, name: str) -> str:
+        """Where the value of `name` came from."""
+        return self._values[name].origin
+
+    @property
+    def state_dir(self) -> Path:
+        """The state directory, after its default."""
+        return Path(self["state_dir"] or _xdg("XDG_STATE_HOME", ".local/state") / "pulka").expanduser()
+
+    @property
+    def threads(self) -> int:
+        """The number of worker threads, after its default."""
+        return int(self["threads"]) or os.cpu_count() or 1
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
+    files: tuple[Path, ...] | None = None,
+) -> Settings:
+    """Read all sources. Misconfigured names the source of a value that cannot be used."""
+    env = os.environ if env is None else env
+    files = _files() if files is None else files
+    values = {parameter.name: Setting(parameter, parameter.default, "default") for parameter in PARAMETERS}
+    for path in reversed(files):
+        values.update(_settings(_read(path), str(path)))
+    values.update(_settings(_from_env(env), "env", lambda name: f"env {_BY_NAME[name].env}"))
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values.update(_settings(given, "flag"))
+    return Settings(values)
+
+
+def _files() -> tuple[Path, ...]:
+    return (Path("pulka.toml"), _xdg("XDG_CONFIG_HOME", ".config") / "pulka" / "config.toml")
+
+
+def _xdg(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default)
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, object]:
+    return {p.name: env[p.env] for p in PARAMETERS if env.get(p.env, "") != ""}
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise Misconfigured(f"{path} cannot be read: {error}", hint="mend or remove the file") from error
+
+
+def _settings(raw: Mapping[str, object], source: str, origin: Any = None) -> dict[str, Setting]:
+    settings = {}
+    for name, value in raw.items():
+        parameter = _BY_NAME.get(name)
+        if parameter is None:
+            hint = nearest(name, list(_BY_NAME)) or "`pulka config show` lists all settings"
+            raise Misconfigured(f"there is no setting `{name}` ({source})", hint=hint)
+        settings[name] = Setting(parameter, _convert(parameter, value, source), origin(name) if origin else source)
+    return settings
+
+
+def _convert(parameter: Parameter, value: object, source: str) -> Value:
+    kind = parameter.type
+    try:
+        converted = kind(str(value)) if kind in (int, float) else str(value)
+    except ValueError:
+        raise Misconfigured(
+            f"`{parameter.name}` must be a {'whole number' if kind is int else 'number'} ({source})",
+            hint=parameter.sentence,
+        ) from None
+    if parameter.minimum is not None and isinstance(converted, int | float) and not converted >= parameter.minimum:
+        raise Misconfigured(f"`{parameter.name}` must be at least {parameter.minimum:g} ({source})", hint=parameter.sentence)
+    return converted

@@ -1,0 +1,53 @@
+"""The command line's side of the public HTTP API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import httpx
+
+from pulka import config, errors
+
+__all__ = ["base_url", "connect", "raise_problem", "url_option"]
+
+url_option = click.option("--url", envvar="PULKA_URL", help="Where Pulka listens; default: the configured address.")
+_BY_KIND: dict[str, type[errors.PulkaError]] = {
+    kind.kind: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PulkaError)
+}
+
+
+def base_url(url: str | None) -> str:
+    """The server's URL: the one given, or that of the configured address."""
+    return (url or f"http://{config.load()['http_listen']}").rstrip("/")
+
+
+@contextmanager
+def connect(url: str | None) -> Iterator[httpx.Client]:
+    """An HTTP client; a server that cannot be reached is Temporary, with the command that starts it."""
+    base = base_url(url)
+    try:
+        with httpx.Client(base_url=base, timeout=httpx.Timeout(120, connect=5), trust_env=False) as client:
+            yield client
+    except httpx.ConnectError as error:
+        raise errors.Temporary(f"nothing listens at {base}", hint="start Pulka with `pulka up`, or name it with --url") from error
+    except httpx.TransportError as error:
+        raise errors.Temporary(f"the connection to {base} broke ({type(error).__name__})", hint="try again") from error
+
+
+def raise_problem(response: httpx.Response) -> None:
+    """Raise the error that a problem document describes; nothing when the answer is good."""
+    if response.is_success:
+        return
+    response.read()
+    problem = _problem(response)
+    kind = _BY_KIND.get(str(problem.get("kind")), errors.Temporary if response.status_code in (429, 503) else errors.PulkaError)
+    raise kind(str(problem.get("detail") or problem.get("title") or response.reason_phrase), hint=str(problem.get("hint", "")))
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {"title": f"HTTP {response.status_code}"}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,105 @@
+"""`pulka doctor`: what stands in the way, and the fix."""
+
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+import httpx
+
+from pulka import config
+from pulka.errors import Misconfigured
+from pulka.surfaces.cli.client import base_url, url_option
+from pulka.surfaces.cli.output import format_option, print_rows
+
+__all__ = ["doctor"]
+
+_FREE_BYTES_WANTED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `ok`, `warn` or `fail`, and the fix for the latter two."""
+
+    check: str
+    state: str
+    detail: str
+    fix: str = ""
+
+
+@click.command()
+@click.option("--state-dir", metavar="DIR", help="Where everything is kept.")
+@format_option
+@url_option
+def doctor(state_dir: str | None, format_: str | None, url: str | None) -> None:
+    """Check this machine and a running Pulka; exit code 1 when something fails."""
+    settings = config.load({"state_dir": state_dir})
+    findings = [*_native(), *_state(settings), *_disk(settings), *_server(settings, url)]
+    print_rows(
+        [{"check": f.check, "state": f.state, "detail": f.detail, "fix": f.fix} for f in findings],
+        format_,
+        ["check", "state", "detail", "fix"],
+    )
+    if any(finding.state == "fail" for finding in findings):
+        sys.exit(1)
+
+
+def _native() -> Iterator[Finding]:
+    try:
+        from pulka import _native
+
+        yield Finding("rust core", "ok", _native.__version__)
+    except ImportError as error:
+        yield Finding("rust core", "fail", str(error), "build it with `make setup`, or install the wheel of this platform")
+
+
+def _state(settings: config.Settings) -> Iterator[Finding]:
+    directory = settings.state_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+        yield Finding("state directory", "ok", str(directory))
+    except OSError as error:
+        yield Finding("state directory", "fail", str(error), "make it writable, or name another with --state-dir")
+
+
+def _disk(settings: config.Settings) -> Iterator[Finding]:
+    existing = next(path for path in (settings.state_dir, *settings.state_dir.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    need = max(_FREE_BYTES_WANTED, int(settings["journal_bytes_max"]) // 4)
+    state = "ok" if free >= need else "warn"
+    yield Finding("disk space", state, f"{free >> 20:,} MiB free", "" if state == "ok" else f"free {need >> 20:,} MiB or lower journal_bytes_max")
+
+
+def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:
+    base = base_url(url)
+    try:
+        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
+        ready = answer.is_success
+        yield Finding("server", "ok" if ready else "warn", f"{base} answers {answer.status_code}", "" if ready else "see the log of `pulka up`")
+    except httpx.TransportError:
+        yield from _ports(settings)
+
+
+def _ports(settings: config.Settings) -> Iterator[Finding]:
+    yield Finding("server", "warn", "no Pulka is running", "start it with `pulka up`")
+    for name in ("http_listen", "otlp_http_listen", "otlp_grpc_listen"):
+        if settings[name] != "off":
+            yield _port(name, str(settings[name]))
+
+
+def _port(name: str, address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise Misconfigured(f"`{name}` is `{address}`", hint="it needs the form HOST:PORT")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+            return Finding(name, "ok", f"{address} is free")
+        except OSError as error:
+            return Finding(name, "fail", f"{address}: {error.strerror}", f"stop what listens there, or set {name} to another address")

@@ -1,0 +1,103 @@
+"""`pulka query`: SQL in, rows out."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from pulka.surfaces.cli.client import connect, raise_problem, url_option
+from pulka.surfaces.cli.output import chosen_format, format_option
+
+__all__ = ["query"]
+
+_WIDEST_TABLE = 24
+
+
+@click.command()
+@click.argument("sql", required=False)
+@click.option("--since", metavar="TIME", help="Only events from here on: RFC 3339, or back from now as in 15m, 2h, 7d.")
+@click.option("--until", metavar="TIME", help="Only events before this time.")
+@click.option("--limit", "rows", type=click.IntRange(1), help="Most rows of the answer.")
+@click.option("--explain", is_flag=True, help="Show what would be read, and what pruning saves, instead of rows.")
+@click.option("--stats", is_flag=True, help="Print the statistics of the answer on stderr.")
+@click.option("--tenant", default="default", show_default=True)
+@format_option
+@url_option
+def query(
+    sql: str | None, since: str | None, until: str | None, rows: int | None, explain: bool, stats: bool, tenant: str,
+    format_: str | None, url: str | None,
+) -> None:  # fmt: skip
+    """Answer SQL. The statement is an argument, or stdin when it is `-` or missing.
+
+    \b
+    pulka query "SELECT service, count(*) FROM logs GROUP BY service" --since 1h
+    echo "SELECT * FROM spans WHERE http.status_code >= 500" | pulka query --format csv
+    """
+    if sql in (None, "-"):
+        if sys.stdin.isatty():
+            raise click.UsageError('give the SQL as an argument, as in: pulka query "SELECT 1"')
+        sql = sys.stdin.read()
+    body: dict[str, Any] = {"sql": sql, "window": {"start": since, "end": until}, "limits": {"rows": rows}}
+    with connect(url) as client:
+        if explain:
+            _explain(client.post("/api/v1/explain", json=body, headers={"X-Pulka-Tenant": tenant}), format_)
+            return
+        chosen = chosen_format(format_)
+        body["format"] = "ndjson" if chosen == "table" else chosen
+        with client.stream("POST", "/api/v1/query", json=body, headers={"X-Pulka-Tenant": tenant}) as response:
+            raise_problem(response)
+            if chosen in ("table", "ndjson"):
+                _print_lines(response.iter_lines(), chosen == "table", stats)
+            else:
+                for chunk in response.iter_bytes():
+                    sys.stdout.buffer.write(chunk)
+
+
+def _print_lines(lines: Iterable[str], as_table: bool, stats: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        if line.startswith('{"_stats":') or line.startswith('{"_error":'):
+            _finish(json.loads(line), stats)
+        elif as_table:
+            rows.append(json.loads(line))
+        else:
+            click.echo(line)
+    if as_table:
+        _table(rows)
+
+
+def _finish(trailer: dict[str, Any], stats: bool) -> None:
+    if "_error" in trailer:
+        from pulka.errors import PulkaError
+
+        raise PulkaError(trailer["_error"]["message"], hint=trailer["_error"].get("hint", ""))
+    if trailer["_stats"].get("truncated"):
+        click.echo("the answer is cut: raise --limit or the setting `query_rows`", err=True)
+    if stats:
+        click.echo(json.dumps(trailer["_stats"], indent=2), err=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    """Columns that are empty in every row are left out of a wide table."""
+    columns = list(rows[0]) if rows else []
+    if len(columns) > _WIDEST_TABLE:
+        columns = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    from pulka.surfaces.cli.output import print_rows
+
+    print_rows(rows, "table", columns)
+    click.echo(f"{len(rows):,} rows", err=True)
+
+
+def _explain(response: Any, format_: str | None) -> None:
+    raise_problem(response)
+    plan = response.json()
+    if chosen_format(format_) == "json":
+        click.echo(json.dumps(plan))
+        return
+    for table in plan["tables"]:
+        pruned = ", ".join(f"{count} by {reason}" for reason, count in table["pruned"].items()) or "none"
+        click.echo(f"{table['table']}: {table['fragments_total']} fragments, pruned {pruned}; {table['scanned']} scanned")
+        click.echo(f"  {table['bytes']:,} bytes on storage, {table['fresh_rows']:,} fresh rows")
+    click.echo(plan["plan"])

@@ -1,0 +1,69 @@
+"""`pulka tail`: the newest events, again and again."""
+
+import asyncio
+import json
+from typing import Any
+
+import click
+
+from pulka.clock import SystemClock
+from pulka.model.tables import check_table
+from pulka.surfaces.cli.client import connect, raise_problem, url_option
+
+__all__ = ["tail"]
+
+_OVERLAP_NS = 5_000_000_000  # events arrive out of order: the last seconds are asked for again, and shown once
+_ROWS = 1000
+
+
+@click.command()
+@click.argument("table", default="logs")
+@click.option("--where", metavar="SQL", help="Only events for which this condition holds.")
+@click.option("--every", "every_s", default=1.0, show_default=True, help="Seconds between questions.")
+@click.option("--count", type=click.IntRange(1), help="Stop after so many events.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per event instead of a line of text.")
+@click.option("--tenant", default="default", show_default=True)
+@url_option
+def tail(table: str, where: str | None, every_s: float, count: int | None, as_json: bool, tenant: str, url: str | None) -> None:
+    """Print events as they come, oldest first, until Ctrl-C.
+
+    \b
+    pulka tail logs --where "severity = 'ERROR'"
+    """
+    clock = SystemClock()
+    since_ns = clock.now_ns() - _OVERLAP_NS
+    seen: dict[str, int] = {}
+    shown = 0
+    with connect(url) as client:
+        while count is None or shown < count:
+            for line, row in _poll(client, check_table(table), where, since_ns, tenant):
+                if line not in seen and (count is None or shown < count):
+                    click.echo(line if as_json else _text(row))
+                    shown += 1
+                seen[line] = row["_ns"]
+            since_ns = max(since_ns, max(seen.values(), default=0) - _OVERLAP_NS)
+            seen = {line: ns for line, ns in seen.items() if ns >= since_ns}
+            if count is None or shown < count:
+                asyncio.run(clock.sleep(every_s))
+
+
+def _poll(client: Any, table: str, where: str | None, since_ns: int, tenant: str) -> list[tuple[str, dict[str, Any]]]:
+    condition = f"AND ({where})" if where else ""
+    sql = (
+        f"SELECT *, CAST(timestamp AS BIGINT) AS _ns FROM {table} "  # noqa: S608 - the reader's own SQL, read-only
+        f"WHERE timestamp >= to_timestamp_nanos({since_ns}) {condition} ORDER BY timestamp DESC LIMIT {_ROWS}"
+    )
+    response = client.post("/api/v1/query", json={"sql": sql, "format": "ndjson"}, headers={"X-Pulka-Tenant": tenant})
+    raise_problem(response)
+    rows = [json.loads(line) for line in response.text.splitlines()]
+    return [(_line(row), row) for row in reversed(rows) if "_ns" in row]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps({key: value for key, value in row.items() if value is not None and key != "_ns"})
+
+
+def _text(row: dict[str, Any]) -> str:
+    head = [str(row.get(key)) for key in ("timestamp", "severity", "service") if row.get(key) is not None]
+    body = row.get("message") or row.get("name") or _line(row)
+    return " ".join([*head, str(body)])

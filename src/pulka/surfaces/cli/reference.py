@@ -1,0 +1,86 @@
+"""Writes the generated pages of `docs/`: settings, commands, endpoints. `make docs` runs it; a test compares."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from pulka import config
+from pulka.surfaces.cli.main import cli
+
+__all__ = ["PAGES", "commands", "main"]
+
+
+def settings_page() -> str:
+    """The table of settings."""
+    rows = "\n".join(f"| `{p.name}` | `{p.env}` | `{_default(p)}` | {p.sentence} |" for p in config.PARAMETERS)
+    return (
+        "# Settings\n\n"
+        "Precedence: command line flags, `PULKA_*` environment, `./pulka.toml`, `$XDG_CONFIG_HOME/pulka/config.toml`, default.\n"
+        "`pulka config show --origin` prints each value and where it came from. Units are the last word of a name.\n\n"
+        f"| name | environment | default | meaning |\n|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _default(parameter: config.Parameter) -> str:
+    value = parameter.default
+    if isinstance(value, int) and "bytes" in parameter.name and value % (1 << 20) == 0:
+        return f"{value} ({value >> 20} MiB)"
+    return f"{value:g}" if isinstance(value, float) else str(value) or " "
+
+
+def commands_page() -> str:
+    """Every command with its help text."""
+    parts = ["# Commands\n\nData goes to stdout, everything else to stderr. Exit codes: 0 done, 1 answered no or bad data, "
+             "2 usage, 3 temporary (try again), 4 internal, 130 interrupted.\n"]  # fmt: skip
+    for path, command in commands(cli):
+        context = click.Context(command, info_name=f"pulka {path}".strip(), max_content_width=100, terminal_width=100)
+        parts.append(f"\n## pulka {path}".rstrip() + f"\n\n```\n{command.get_help(context)}\n```\n")
+    return "".join(parts)
+
+
+def commands(group: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands below `group`, with their paths."""
+    if path:
+        yield path, group
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if command is not None:
+                yield from commands(command, f"{path} {name}".strip())
+
+
+def endpoints_page() -> str:
+    """Every endpoint of the OpenAPI document."""
+    from pulka.surfaces.http.app import openapi_document
+
+    rows = [
+        f"| `{method.upper()} {path}` | {operation.get('summary', '')} |"
+        for path, operations in sorted(openapi_document()["paths"].items())
+        for method, operation in operations.items()
+    ]
+    return (
+        "# HTTP endpoints\n\n"
+        "The server describes itself at `/openapi.json` and `/docs`. Errors are problem details (RFC 9457) with `kind` and `hint`.\n"
+        "OTLP over gRPC listens on `otlp_grpc_listen`.\n\n| endpoint | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "endpoints.md": endpoints_page,
+}
+
+
+def main() -> None:
+    """Write all pages into the directory given."""
+    directory = Path(sys.argv[1])
+    for name, page in PAGES.items():
+        (directory / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()

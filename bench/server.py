@@ -1,0 +1,122 @@
+"""A real `pulka up` under measurement: its CPU, memory and metrics."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """The process, its port, and what it has used so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, state: Path) -> None:
+        self.process, self.port, self.state = process, port, state
+
+    def cpu_s(self) -> float:
+        """User and system CPU-seconds of the process."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) * TICK_S
+
+    def rss_bytes(self, peak: bool = False) -> int:
+        """Resident memory now, or its peak."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)" if peak else r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+    def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status < 300, (response.status, answer[:500])
+        return answer
+
+    def metric(self, name: str) -> float:
+        """Sum of a metric over its labels."""
+        text = self.request("GET", "/metrics").decode()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+
+    def send(self, path: str, pieces: list[bytes], clients: int = 2) -> int:
+        """Post all bodies over `clients` connections; returns the rows acknowledged."""
+        queue, rows, lock = iter(pieces), [0], threading.Lock()
+
+        def client() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+            while True:
+                with lock:
+                    body = next(queue, None)
+                if body is None:
+                    return
+                while True:
+                    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
+                    response = connection.getresponse()
+                    answer = response.read()
+                    if response.status != 503:
+                        break
+                    time.sleep(0.05)
+                assert response.status == 200, answer[:500]
+                with lock:
+                    rows[0] += json.loads(answer)["rows"]
+
+        threads = [threading.Thread(target=client) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return rows[0]
+
+    def settle(self, timeout_s: float = 300) -> None:
+        """Wait until everything is in fragments and nothing is left to merge."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if self.metric("pulka_writer_buffered_bytes") == 0 and self.metric("pulka_compaction_pending") == 0:
+                return
+            time.sleep(0.2)
+        raise TimeoutError("the store did not settle")
+
+    def query(self, sql: str, format_: str = "json") -> bytes:
+        body = json.dumps({"sql": sql, "format": format_}).encode()
+        return self.request("POST", "/api/v1/query", body, {"Content-Type": "application/json"})
+
+
+@contextmanager
+def server(**settings: object) -> Iterator[Server]:
+    """Start `pulka up` in a directory of its own, stop it afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="pulka-bench-") as directory:
+        environment = {
+            **os.environ, "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
+            "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning", **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},
+        }  # fmt: skip
+        process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=environment, stderr=subprocess.DEVNULL)
+        found = Server(process, port, Path(directory))
+        try:
+            _wait(found)
+            yield found
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+
+
+def _wait(found: Server) -> None:
+    for _ in range(300):
+        try:
+            found.request("GET", "/readyz")
+            return
+        except (OSError, AssertionError):
+            assert found.process.poll() is None, "pulka up ended at once"
+            time.sleep(0.1)
+    raise TimeoutError("pulka up does not answer")

@@ -1,0 +1,103 @@
+"""A real `pulka up` process on loopback."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@dataclass
+class Up:
+    process: subprocess.Popen[bytes]
+    url: str
+    state: Path
+    log: Path
+    grpc: str
+
+    def ingest(self, table: str, body: bytes, **headers: str) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/api/v1/ingest/{table}", content=body, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def query(self, sql: str, **more: Any) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{self.url}/api/v1/query", json={"sql": sql, "format": "json", **more}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["rows"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(state: Path, **settings: object) -> dict[str, str]:
+    given = {"state_dir": state, "otlp_http_listen": "off", "otlp_grpc_listen": "off", **settings}
+    return {**os.environ, "PYTHONPATH": str(SOURCE), **{f"PULKA_{name.upper()}": str(value) for name, value in given.items()}}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """start(**settings) runs `pulka up`; the same state directory within a test unless given another."""
+    running: list[Up] = []
+
+    def run(state: Path | None = None, **settings: object) -> Up:
+        port, grpc_port = free_port(), free_port()
+        log = tmp_path / f"up-{len(running)}.log"
+        settings = {"otlp_grpc_listen": f"127.0.0.1:{grpc_port}", **settings}
+        env = environment(state or tmp_path / "state", http_listen=f"127.0.0.1:{port}", **settings)
+        with log.open("wb") as out:
+            process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=env, stderr=out, stdout=out)
+        up = Up(process, f"http://127.0.0.1:{port}", state or tmp_path / "state", log, f"127.0.0.1:{grpc_port}")
+        running.append(up)
+        wait_ready(up)
+        return up
+
+    yield run
+    for up in running:
+        with contextlib.suppress(ProcessLookupError):
+            up.kill()
+
+
+def wait_ready(up: Up) -> None:
+    for _ in range(400):
+        assert up.process.poll() is None, up.log.read_text()
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{up.url}/readyz", timeout=5).is_success:
+                return
+        time.sleep(0.05)
+    raise AssertionError(up.log.read_text())
+
+
+def cli(up: Up | None, *arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run the `pulka` command against a running lake."""
+    env = {**os.environ, "PYTHONPATH": str(SOURCE), "NO_COLOR": "1", **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()}}
+    if up is not None:
+        env |= {"PULKA_URL": up.url, "PULKA_STATE_DIR": str(up.state)}
+    done = subprocess.run([sys.executable, "-m", "pulka", *arguments], env=env, input=stdin, capture_output=True, timeout=300)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def ndjson(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)

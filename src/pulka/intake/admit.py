@@ -22,7 +22,9 @@ class Claim:
     def __enter__(self) -> "Claim":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._admission.inflight_bytes -= self.bytes
         self.bytes = 0
 

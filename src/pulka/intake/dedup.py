@@ -49,7 +49,9 @@ class DedupWindow:
         entry = self._entries.get((tenant, table, key))
         return entry[1] if entry else None
 
-    async def once(self, tenant: str, table: str, key: str, attempt: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
+    async def once(
+        self, tenant: str, table: str, key: str, attempt: Callable[[], Awaitable[bytes]]
+    ) -> tuple[bytes, bool]:
         """The answer under `key`, and whether an earlier attempt gave it. A retry meanwhile waits for the first attempt.
 
         The attempt outlives a caller that goes away: a sender that hung up and comes back must find its key.

@@ -151,7 +151,9 @@ class Intake:
 
         ack, duplicate = await self.dedup.once(tenant, table, key, acknowledged)
         self._counters.duplicates.add(duplicate)
-        return msgspec.structs.replace(msgspec.json.decode(ack or b'{"rows":0,"rejected":0}', type=Outcome), duplicate=duplicate)
+        return msgspec.structs.replace(
+            msgspec.json.decode(ack or b'{"rows":0,"rejected":0}', type=Outcome), duplicate=duplicate
+        )
 
     async def _plain(self, body: bytes, encoding: str, claim: Claim) -> bytes:
         if encoding in _PLAIN:
@@ -165,7 +167,9 @@ class Intake:
                 hint="send less at once, or raise body_bytes_max",
             ) from None
         except ValueError as error:
-            raise BadInput(str(error), hint="send gzip, zstd, deflate or identity and name it in Content-Encoding") from None
+            raise BadInput(
+                str(error), hint="send gzip, zstd, deflate or identity and name it in Content-Encoding"
+            ) from None
         claim.grow(len(plain))
         return plain
 
@@ -191,11 +195,17 @@ class _Counters:
     def __init__(self, metrics: Registry, admission: Admission, dedup: DedupWindow) -> None:
         self._bytes = metrics.counter("pulka_intake_bytes_total", "Decompressed bytes decoded", "protocol")
         self._rows = metrics.counter("pulka_intake_rows_total", "Events decoded", "protocol")
-        self._rejected = metrics.counter("pulka_intake_rejected_total", "Items rejected, by reason", "protocol", "reason")
+        self._rejected = metrics.counter(
+            "pulka_intake_rejected_total", "Items rejected, by reason", "protocol", "reason"
+        )
         self._warnings = metrics.counter("pulka_intake_warnings_total", "Events kept but touched", "warning")
         self.duplicates = metrics.counter("pulka_intake_duplicates_total", "Bodies answered from the dedup window")
         metrics.gauge("pulka_intake_inflight_bytes", "Bytes being read or decoded", lambda: admission.inflight_bytes)
-        metrics.gauge("pulka_intake_refused_bodies", "Bodies refused for lack of budget, since the start", lambda: admission.refused)
+        metrics.gauge(
+            "pulka_intake_refused_bodies",
+            "Bodies refused for lack of budget, since the start",
+            lambda: admission.refused,
+        )
         metrics.gauge("pulka_intake_dedup_bytes", "Memory of the dedup window", lambda: dedup.bytes)
 
     def taken(self, protocol: str, size: int, decoded: Decoded) -> None:
@@ -215,7 +225,8 @@ def _outcome(decoded: Decoded) -> Outcome:
 def _client_key(key: str) -> str:
     if not 0 < len(key) <= _KEY_CHARS_MAX:
         raise BadInput(
-            f"an Idempotency-Key has 1 to {_KEY_CHARS_MAX} characters, not {len(key)}", hint="send a shorter key, such as a UUID"
+            f"an Idempotency-Key has 1 to {_KEY_CHARS_MAX} characters, not {len(key)}",
+            hint="send a shorter key, such as a UUID",
         )
     return f"client:{key}"
 

@@ -55,11 +55,18 @@ async def ingest(
     table: str,
     services: ServicesOf,
     tenant: TenantOf,
-    timestamp_field: Annotated[list[str] | None, Query(description="Fields that may hold the time, best first; repeat or separate by commas")] = None,
+    timestamp_field: Annotated[
+        list[str] | None, Query(description="Fields that may hold the time, best first; repeat or separate by commas")
+    ] = None,
     rename: Annotated[list[str] | None, Query(description="`from:to`, repeatable")] = None,
-    field: Annotated[list[str] | None, Query(description="`path:value` for events without the path, repeatable")] = None,
+    field: Annotated[
+        list[str] | None, Query(description="`path:value` for events without the path, repeatable")
+    ] = None,
     json_field: Annotated[list[str] | None, Query(description="Fields whose text is a JSON object, repeatable")] = None,
-    idempotency_key: Annotated[str | None, Header(description="A retry under the same key stores nothing and is answered as the first attempt was")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="A retry under the same key stores nothing and is answered as the first attempt was"),
+    ] = None,
 ) -> Response:
     """Store events. Acknowledged when durable; visible to queries within a second."""
     options = IngestOptions(

@@ -22,7 +22,11 @@ __all__ = ["router"]
 router = APIRouter(tags=["otlp"])
 
 _TYPES: dict[Wire, str] = {"protobuf": "application/x-protobuf", "json": "application/json"}
-_WIRES: dict[str, Wire] = {"application/x-protobuf": "protobuf", "application/protobuf": "protobuf", "application/json": "json"}
+_WIRES: dict[str, Wire] = {
+    "application/x-protobuf": "protobuf",
+    "application/protobuf": "protobuf",
+    "application/json": "json",
+}
 _CONTENT: dict[str, Any] = {
     "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
     "application/json": {"schema": {"type": "object"}},
@@ -31,7 +35,7 @@ _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": _CONTENT}}
 _STATUS = {"description": "google.rpc.Status in the encoding of the request", "content": _CONTENT}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "Durable; partial_success counts what was rejected", "content": _CONTENT},
-    **{code: _STATUS for code in (400, 413, 500, 503)},
+    **dict.fromkeys((400, 413, 500, 503), _STATUS),
 }
 
 
@@ -67,7 +71,7 @@ def _route(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
 for _signal in ("logs", "traces", "metrics"):
     router.add_api_route(
         f"/v1/{_signal}",
-        _route(_signal),  # type: ignore[arg-type]
+        _route(_signal),
         methods=["POST"],
         openapi_extra=_BODY,
         responses=_RESPONSES,

@@ -42,7 +42,9 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
     try:
         return int(server.add_insecure_port(address))
     except RuntimeError:
-        raise Misconfigured(f"cannot listen on {address} for gRPC", hint="name another port, or stop what holds it") from None
+        raise Misconfigured(
+            f"cannot listen on {address} for gRPC", hint="name another port, or stop what holds it"
+        ) from None
 
 
 def _export(services: Services, signal: Signal) -> _Export:

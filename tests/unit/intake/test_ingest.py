@@ -87,7 +87,11 @@ async def test_keys_survive_a_restart_through_the_journal(make_intake, journal, 
 async def test_a_key_of_the_catalog_answers_without_the_journal(make_intake, journal, clock):
     class Published:
         async def dedup(self, since_ns: int) -> list[DedupKey]:
-            return [DedupKey("t", "logs", "client:k", clock.now_ns() + 1, b'{"rows":7,"rejected":1,"reasons":{"broken_json":1}}')]
+            return [
+                DedupKey(
+                    "t", "logs", "client:k", clock.now_ns() + 1, b'{"rows":7,"rejected":1,"reasons":{"broken_json":1}}'
+                )
+            ]
 
     intake = make_intake()
     assert isinstance(intake.dedup, DedupWindow)

@@ -1,0 +1,27 @@
+"""Builds the application: routes, problems, metrics."""
+
+from fastapi import FastAPI
+
+from pulka import __version__
+from pulka.surfaces.http import health, ingest, otlp, problems, query, tables
+from pulka.surfaces.http.observed import Observed
+from pulka.surfaces.http.services import Services
+
+__all__ = ["create_app"]
+
+
+def create_app(services: Services) -> FastAPI:
+    """The ASGI application on these services. It neither starts nor closes them."""
+    app = FastAPI(
+        title="Pulka",
+        version=__version__,
+        description="An open observability lake: events in, SQL out.",
+        docs_url=None,  # Swagger's page loads scripts from a foreign host
+        redoc_url=None,
+    )
+    app.state.services = services
+    problems.install(app)
+    for router in (ingest.router, otlp.router, query.router, tables.router, health.router):
+        app.include_router(router)
+    app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)
+    return app

@@ -1,0 +1,151 @@
+"""Questions: /api/v1/query answers SQL as a stream, /api/v1/explain says how it would be answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
+
+from pulka.model.windows import TimeRange
+from pulka.seams import Limits, Result
+from pulka.surfaces.http.moments import time_range
+from pulka.surfaces.http.problems import RESPONSES
+from pulka.surfaces.http.results import MEDIA_TYPES, Format, choose_format, encode
+from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["query"])
+
+_T = TypeVar("_T")
+_Moment = Annotated[str | None, Field(description="RFC 3339, `now`, or a distance back from now such as 15m, 1h, 7d")]
+_MemoryBytes = Annotated[int | None, Field(gt=0, lt=1 << 63)]
+_TimeS = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
+_Rows = Annotated[int | None, Field(ge=0, lt=1 << 63)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WindowBody(_Body):
+    """The events a question is about; a missing side is open."""
+
+    start: _Moment = None
+    end: _Moment = None
+
+
+class LimitsBody(_Body):
+    """Bounds of this query; the server's own settings where missing."""
+
+    memory_bytes: _MemoryBytes = None
+    time_s: _TimeS = None
+    rows: _Rows = None
+
+
+class ExplainBody(_Body):
+    """A question."""
+
+    sql: Annotated[str, Field(min_length=1)]
+    window: WindowBody = WindowBody()
+
+
+class QueryBody(ExplainBody):
+    """A question and how to answer it."""
+
+    limits: LimitsBody = LimitsBody()
+    format: Annotated[Format | None, Field(description="Accept decides where missing")] = None
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The rows, then statistics",
+        "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
+    }
+}
+
+
+@router.post("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
+async def query(request: Request, body: QueryBody, services: ServicesOf, tenant: TenantOf) -> Response:
+    """Run one SELECT over the tenant's tables and stream the result."""
+    limits = Limits(body.limits.memory_bytes, body.limits.time_s, body.limits.rows)
+    window = _window(body.window, services)
+    return await _answer(request, services, tenant, body.sql, window, limits, body.format)
+
+
+@router.get("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
+async def query_by_url(
+    request: Request,
+    services: ServicesOf,
+    tenant: TenantOf,
+    sql: Annotated[str, Query(min_length=1)],
+    start: _Moment = None,
+    end: _Moment = None,
+    memory_bytes: _MemoryBytes = None,
+    time_s: _TimeS = None,
+    rows: _Rows = None,
+    format: Format | None = None,  # noqa: A002 - the name of the parameter
+) -> Response:
+    """The same as a link."""
+    window = time_range(start, end, services.clock.now_ns())
+    return await _answer(request, services, tenant, sql, window, Limits(memory_bytes, time_s, rows), format)
+
+
+@router.post("/api/v1/explain", responses=RESPONSES)
+async def explain(body: ExplainBody, services: ServicesOf, tenant: TenantOf) -> Response:
+    """How the question would be answered: the plan and the pruning funnel."""
+    plan = await services.engine.explain(body.sql, tenant, _window(body.window, services))
+    return Response(msgspec.json.encode(plan, enc_hook=str), media_type="application/json")
+
+
+def _window(window: WindowBody, services: Services) -> TimeRange:
+    return time_range(window.start, window.end, services.clock.now_ns())
+
+
+async def _answer(
+    request: Request, services: Services, tenant: str, sql: str, window: TimeRange, limits: Limits, named: Format | None
+) -> Response:
+    chosen = choose_format(named, request.headers.get("accept", ""))
+    if limits.rows is None:
+        limits = replace(limits, rows=services.settings.query_rows_max)
+    result = await _unless_gone(request, _begin(services, sql, tenant, window, limits))
+    return StreamingResponse(encode(result, chosen), media_type=MEDIA_TYPES[chosen])
+
+
+async def _begin(services: Services, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
+    """The result with its first batch made already: most failures come before it and still get a status of their own."""
+    result = await services.engine.run(sql, tenant, window, limits)
+    rest = aiter(result.batches)
+    first = await anext(rest, None)
+    return Result(result.schema, _chain(first, rest), result.stats)
+
+
+async def _chain(first: pa.RecordBatch | None, rest: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    async for batch in rest:
+        yield batch
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
+    """The outcome of `work`; when the client hangs up first, `work` is cancelled and ClientDisconnect raised."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,60 @@
+"""What the routes stand on: one value, made by `pulka.app`, found by every route in `request.app.state.services`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from pulka.intake import Intake
+from pulka.model.tables import DEFAULT_TENANT, check_tenant
+from pulka.seams import Catalog, Clock, Engine, Fresh
+from pulka.telemetry import Registry
+
+__all__ = ["Check", "HttpSettings", "Services", "ServicesOf", "TenantOf", "services_of"]
+
+Check = Callable[[], Awaitable[str]]
+"""Empty when all is well, else one sentence that says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Bounds of the HTTP and gRPC surfaces."""
+
+    query_rows_max: int = 100_000
+    """Rows of one result when the request names no limit."""
+    grpc_message_bytes_max: int = 64 << 20
+    grpc_requests_max: int = 64
+    """Requests handled at one moment; more are refused as RESOURCE_EXHAUSTED."""
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts behind the surfaces. `checks` are asked by /readyz, by name."""
+
+    intake: Intake
+    engine: Engine
+    catalog: Catalog
+    clock: Clock
+    fresh: Fresh | None = None
+    settings: HttpSettings = field(default_factory=HttpSettings)
+    metrics: Registry = field(default_factory=Registry)
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _tenant(x_pulka_tenant: Annotated[str, Header(description="Whose data this is")] = DEFAULT_TENANT) -> str:
+    return check_tenant(x_pulka_tenant)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+TenantOf = Annotated[str, Depends(_tenant)]

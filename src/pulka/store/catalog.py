@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, select, union, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pulka.errors import Conflict
@@ -83,7 +83,7 @@ class SqlCatalog:
 
     async def fragments(self, tenant: str | None = None, table: str | None = None) -> Sequence[Fragment]:
         """Live fragments, of one tenant or table when named, oldest first."""
-        chosen = [_live]
+        chosen: list[ColumnElement[bool]] = [_live]
         if tenant is not None:
             chosen.append(_fragments.tenant == tenant)
         if table is not None:
@@ -164,7 +164,8 @@ def _move_positions(connection: Connection, moves: Mapping[tuple[int, str, str],
     # Sorted, so that two writers lock rows in one order and neither waits for the other for ever.
     for (partition, tenant, table), (expected, new) in sorted(moves.items()):
         key = {"partition": partition, "tenant": tenant, "table_name": table}
-        if expected == 0 and _insert_ignore(connection, schema.positions, [{**key, "sequence": new}]):
+        first = _insert_or_ignore(connection, schema.positions).execution_options(preserve_rowcount=True)
+        if expected == 0 and connection.execute(first, {**key, "sequence": new}).rowcount == 1:
             continue
         at = schema.positions.c
         here = and_(at.partition == partition, at.tenant == tenant, at.table_name == table, at.sequence == expected)
@@ -217,12 +218,15 @@ def _keep_dedup(connection: Connection, keys: Sequence[DedupKey], now_ns: int) -
     _insert_ignore(connection, schema.dedup, rows)
 
 
-def _insert_ignore(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int:
-    """Insert what is not there yet; the number of rows that were new (exact for a single row)."""
-    if not rows:
-        return 0
+def _insert_ignore(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows that are not there yet."""
+    if rows:
+        connection.execute(_insert_or_ignore(connection, table), rows)
+
+
+def _insert_or_ignore(connection: Connection, table: Table) -> Any:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows).rowcount
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _overlap(window: TimeRange) -> Iterator[Any]:

@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from pulka import _native
@@ -230,8 +229,9 @@ class Compactor:
     def _merge_files(self, merge: Merge, inputs: Sequence[Path], output: Path, now_ns: int) -> Fragment:
         origin = _origin_of(merge, [read_footer(path) for path in inputs], output.stem, now_ns)
         arguments = self._settings.write.arguments(table_definition(origin.table))
-        run = partial(_native.merge_fragments, **arguments, metadata=origin.metadata())
-        fragment = fragment_of(origin, run([str(path) for path in inputs], str(output)))
+        names = [str(path) for path in inputs]
+        description = _native.merge_fragments(names, str(output), **arguments, metadata=origin.metadata())
+        fragment = fragment_of(origin, description)
         expected = sum(item.rows for item in merge.inputs)
         if fragment.rows != expected:
             raise Corrupt(f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`")

@@ -55,10 +55,10 @@ class FragmentOrigin:
     @classmethod
     def read(cls, footer: Mapping[str, str]) -> "FragmentOrigin":
         """Inverse of `metadata`; Corrupt when the footer is not a fragment's."""
-        items = {name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer}
-        structured = {name: _json(items.pop(name)) for name in ("positions", "inputs", "flush") if name in items}
+        items: dict[str, Any] = {name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer}
+        structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush") if name in items}
         try:
-            return msgspec.convert({**items, **structured}, cls, strict=False)
+            return msgspec.convert(items | structured, cls, strict=False)
         except msgspec.ValidationError:
             raise Corrupt("a Parquet footer lacks what Pulka writes there", hint="keep other files out of Pulka's prefix") from None
 
@@ -93,12 +93,12 @@ def fragment_of(origin: FragmentOrigin, description: str) -> Fragment:
         told = msgspec.json.decode(description)
         columns = tuple(_column_stats(item) for item in told["columns"])
         residual = {path: frozenset(types) for path, types in told.get("residual", {}).items()}
-        sizes = [int(told[name]) for name in ("min_ns", "max_ns", "rows", "bytes", "raw_bytes")]
+        min_ns, max_ns, rows, size, raw = (int(told[name]) for name in ("min_ns", "max_ns", "rows", "bytes", "raw_bytes"))
     except (msgspec.DecodeError, KeyError, TypeError):
         raise Corrupt(f"fragment {origin.id} describes itself in a way this Pulka does not read") from None
     key = key_of(origin.tenant, origin.table, origin.window_start_ns, origin.id)
     return Fragment(
-        origin.id, origin.tenant, origin.table, key, origin.window_start_ns, origin.window_ns, *sizes,
+        origin.id, origin.tenant, origin.table, key, origin.window_start_ns, origin.window_ns, min_ns, max_ns, rows, size, raw,
         origin.level, origin.created_ns, columns, residual,
     )  # fmt: skip
 

@@ -1,0 +1,68 @@
+"""`pulka store check`: does every catalog entry have the object it describes, and every object an entry?"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from obstore.store import ObjectStore
+
+from pulka.errors import PulkaError
+from pulka.seams import Catalog, Clock, Fragment
+from pulka.store.collect import orphans
+from pulka.store.fragments import FragmentObjects, FragmentOrigin, fragment_of
+
+__all__ = ["Finding", "check"]
+
+FindingKind = Literal["missing_object", "size_mismatch", "unreadable", "mismatch", "orphan_object"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, where, and what to do about it."""
+
+    kind: FindingKind
+    key: str
+    detail: str
+    todo: str
+
+
+async def check(
+    catalog: Catalog, store: ObjectStore, objects: FragmentObjects, clock: Clock, *, verify: bool = False, grace_s: float = 300.0
+) -> AsyncIterator[Finding]:
+    """Everything that is wrong. Reads every footer (`verify`: every page); changes nothing."""
+    for fragment in await catalog.fragments():
+        finding = await _check_fragment(fragment, store, objects, verify)
+        if finding is not None and await _still_live(catalog, fragment):
+            yield finding
+    async for key in orphans(catalog, store, clock, grace_s):
+        yield Finding("orphan_object", key, "no catalog entry mentions it", "delete it: `pulka store repair --orphans`")
+
+
+async def _check_fragment(fragment: Fragment, store: ObjectStore, objects: FragmentObjects, verify: bool) -> Finding | None:
+    try:
+        size = (await store.head_async(fragment.key))["size"]
+    except FileNotFoundError:
+        lost = f"{fragment.rows} rows of `{fragment.table}` cannot be read"
+        return Finding("missing_object", fragment.key, lost, "restore the object from a backup, then check again")
+    if size != fragment.bytes:
+        detail = f"{size} bytes in the store, {fragment.bytes} in the catalog"
+        return Finding("size_mismatch", fragment.key, detail, "restore the object from a backup, then check again")
+    return await _check_footer(fragment, objects, verify)
+
+
+async def _check_footer(fragment: Fragment, objects: FragmentObjects, verify: bool) -> Finding | None:
+    try:
+        footer = await objects.footer(fragment.key, verify=verify)
+        told = fragment_of(FragmentOrigin.read(footer), footer.get("pulka.fragment", ""))
+    except PulkaError as error:
+        return Finding("unreadable", fragment.key, error.message, "restore the object from a backup, then check again")
+    # The writer learns the size of the file only after the footer is in it.
+    if replace(told, bytes=fragment.bytes) != fragment:
+        wrong = ", ".join(name for name in fragment.__dataclass_fields__ if getattr(told, name) != getattr(fragment, name))
+        return Finding("mismatch", fragment.key, f"footer and catalog differ in {wrong}", "rebuild the catalog: `pulka store repair`")
+    return None
+
+
+async def _still_live(catalog: Catalog, fragment: Fragment) -> bool:
+    """A fragment that was merged away while we looked is no finding."""
+    return any(live.id == fragment.id for live in await catalog.fragments(fragment.tenant, fragment.table))

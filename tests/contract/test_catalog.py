@@ -1,0 +1,225 @@
+"""One suite over every catalog: the fake, SQLite, PostgreSQL."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from pulka.clock import SystemClock
+from pulka.errors import Conflict
+from pulka.model.fields import Column
+from pulka.model.windows import HOUR_NS, TimeRange
+from pulka.seams import Catalog, ColumnStats, DedupKey, Fragment, Publication
+from pulka.store import schema
+from pulka.store.catalog import SqlCatalog
+
+FOREVER = 2**62
+COLUMNS = (
+    ColumnStats(Column("timestamp", "timestamp", "timestamp"), 0, 5, 9),
+    ColumnStats(Column("service", "service", "str"), 1, "a", "z\u00e9"),
+    ColumnStats(Column("n#f64", "n", "f64"), 0, -1.5, 2.0),
+    ColumnStats(Column("n", "n", "i64"), 2, -(2**63), 2**63 - 1),
+    ColumnStats(Column("ok", "ok", "bool"), 3, None, None),
+)
+
+
+def fragment(name: str, hour: int = 0, *, tenant: str = "t", table: str = "logs", rows: int = 10) -> Fragment:
+    start = hour * HOUR_NS
+    return Fragment(
+        id=name, tenant=tenant, table=table, key=f"{tenant}/{table}/{name}.parquet", window_start_ns=start, window_ns=HOUR_NS,
+        min_ns=start + 5, max_ns=start + 9, rows=rows, bytes=100, raw_bytes=1000, level=0, created_ns=1, columns=COLUMNS,
+        residual={"rare.field": frozenset({"i64", "str"})},
+    )  # fmt: skip
+
+
+def postgres_binaries() -> Path | None:
+    found = shutil.which("postgres")
+    candidates = [Path(found).resolve().parent] if found else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((path for path in candidates if (path / "initdb").exists() and (path / "postgres").exists()), None)
+
+
+def unprivileged() -> tuple[list[str], tuple[int, int] | None]:
+    """PostgreSQL refuses to run as root: a prefix that changes the user, and whom the directory must belong to."""
+    if os.geteuid() != 0:
+        return [], None
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = names.get("postgres") or names["nobody"]
+    prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return prefix, (user.pw_uid, user.pw_gid)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed here: the catalog's contract runs on SQLite only")
+    # Not pytest's own directory: another user could not reach into it.
+    home = Path(tempfile.mkdtemp(prefix="pulka-pg-"))
+    prefix, owner = unprivileged()
+    if owner:
+        os.chown(home, *owner)
+    data = home / "data"
+    initdb = [binaries / "initdb", "-D", data, "-U", "pulka", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([*prefix, *map(str, initdb)], check=True, capture_output=True, cwd=home)
+    serve = [binaries / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
+    ready = home / "data/postmaster.pid"
+    with subprocess.Popen([*prefix, *map(str, serve)], cwd=home, stderr=subprocess.DEVNULL) as server:
+        try:
+            while server.poll() is None and not (ready.exists() and ready.read_text().rstrip().endswith("ready")):
+                ready.parent.stat()
+            assert server.poll() is None, "PostgreSQL did not start"
+            yield f"postgresql://pulka@/postgres?host={home}"
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
+    if request.param == "memory":
+        yield pytest.importorskip("pulka.testing.catalog").MemoryCatalog()
+        return
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        schema.metadata.drop_all(engine)
+        engine.dispose()
+    opened = await SqlCatalog.open(url, SystemClock())
+    yield opened
+    await opened.close()
+
+
+async def test_a_new_catalog_is_empty(catalog: Catalog) -> None:
+    assert list(await catalog.tenants()) == []
+    assert list(await catalog.fragments()) == []
+    assert dict(await catalog.positions(0)) == {}
+    snapshot = await catalog.snapshot("t", "logs", TimeRange())
+    assert (snapshot.fragments, dict(snapshot.positions), snapshot.pruned_by_time) == ((), {}, 0)
+
+
+async def test_what_was_published_comes_back_equal(catalog: Catalog) -> None:
+    one = fragment("a")
+    await catalog.publish(Publication(add=(one,), positions={(3, "t", "logs"): (0, 7)}))
+    for _ in range(2):  # the second time from the cache
+        snapshot = await catalog.snapshot("t", "logs", TimeRange())
+        assert snapshot.fragments == (one,)
+        assert dict(snapshot.positions) == {3: 7}
+    assert dict(await catalog.positions(3)) == {("t", "logs"): 7}
+    assert list(await catalog.tenants()) == ["t"]
+
+
+async def test_a_snapshot_has_the_overlapping_fragments_and_counts_the_others(catalog: Catalog) -> None:
+    await catalog.publish(Publication(add=tuple(fragment(f"h{hour}", hour) for hour in range(5))))
+    await catalog.publish(Publication(add=(fragment("other", 2, table="spans"), fragment("foreign", 2, tenant="u"))))
+    snapshot = await catalog.snapshot("t", "logs", TimeRange(HOUR_NS + 9, 3 * HOUR_NS + 5))
+    assert [f.id for f in snapshot.fragments] == ["h1", "h2"]  # start inclusive, end exclusive
+    assert snapshot.pruned_by_time == 3
+    assert [f.id for f in (await catalog.snapshot("t", "logs", TimeRange(None, 6))).fragments] == ["h0"]
+
+
+async def test_a_position_moves_only_from_where_it_is_expected(catalog: Catalog) -> None:
+    at = (0, "t", "logs")
+    await catalog.publish(Publication(positions={at: (0, 4)}))
+    for expected in (0, 3, 5):
+        with pytest.raises(Conflict):
+            await catalog.publish(Publication(add=(fragment("x"),), positions={at: (expected, 9)}))
+    assert list(await catalog.fragments()) == []
+    await catalog.publish(Publication(positions={at: (4, 9)}))
+    assert dict(await catalog.positions(0)) == {("t", "logs"): 9}
+    assert dict(await catalog.positions(1)) == {}
+
+
+async def test_one_wrong_position_of_several_changes_none(catalog: Catalog) -> None:
+    await catalog.publish(Publication(positions={(1, "t", "logs"): (0, 4)}))
+    with pytest.raises(Conflict):
+        await catalog.publish(Publication(positions={(0, "t", "logs"): (0, 2), (1, "t", "logs"): (3, 6)}))
+    assert dict(await catalog.positions(0)) == {}
+
+
+async def test_retiring_swaps_atomically_and_only_once(catalog: Catalog) -> None:
+    await catalog.publish(Publication(add=(fragment("a"), fragment("b"))))
+    await catalog.publish(Publication(add=(fragment("ab", rows=20),), retire=("a", "b")))
+    assert [f.id for f in await catalog.fragments("t", "logs")] == ["ab"]
+    for gone in (("a",), ("ab", "b"), ("never",)):
+        with pytest.raises(Conflict):
+            await catalog.publish(Publication(add=(fragment("late"),), retire=gone))
+    assert [f.id for f in await catalog.fragments()] == ["ab"]
+
+
+async def test_retired_objects_are_known_until_forgotten(catalog: Catalog) -> None:
+    await catalog.publish(Publication(add=(fragment("a"), fragment("b"))))
+    assert list(await catalog.retired(FOREVER)) == []
+    await catalog.publish(Publication(retire=("a",)))
+    assert list(await catalog.retired(0)) == []
+    assert list(await catalog.retired(FOREVER)) == [fragment("a").key]
+    await catalog.forget([fragment("a").key, fragment("b").key])
+    assert list(await catalog.retired(FOREVER)) == []
+    assert [f.id for f in await catalog.fragments()] == ["b"]  # forget never touches what is live
+
+
+async def test_tables_sum_what_is_live_and_keep_every_field(catalog: Catalog) -> None:
+    await catalog.publish(Publication(add=(fragment("a", 1), fragment("b", 3, rows=5), fragment("s", table="spans"))))
+    info = (await catalog.tables("t"))["logs"]
+    assert (info.fragments, info.rows, info.bytes, info.raw_bytes) == (2, 15, 200, 2000)
+    assert (info.min_ns, info.max_ns) == (HOUR_NS + 5, 3 * HOUR_NS + 9)
+    assert info.fields["n"] == {"i64", "f64"}
+    assert info.fields["rare.field"] == {"i64", "str"}
+    await catalog.publish(Publication(retire=("a", "b")))
+    info = (await catalog.tables("t"))["logs"]
+    assert (info.fragments, info.rows, info.min_ns) == (0, 0, None)
+    assert info.fields["service"] == {"str"}
+    assert set(await catalog.tables("t")) == {"logs", "spans"}
+    assert dict(await catalog.tables("u")) == {}
+
+
+async def test_a_known_field_may_gain_a_type(catalog: Catalog) -> None:
+    await catalog.publish(Publication(add=(fragment("a"),)))
+    more = (ColumnStats(Column("ok", "ok", "str"), 0, "x", "y"),)
+    await catalog.publish(Publication(add=(replace(fragment("b"), columns=more, residual={}),)))
+    assert (await catalog.tables("t"))["logs"].fields["ok"] == {"bool", "str"}
+
+
+async def test_dedup_keys_are_committed_with_the_data(catalog: Catalog) -> None:
+    key = DedupKey("t", "logs", "k1", FOREVER, b"\x00ack")
+    with pytest.raises(Conflict):
+        await catalog.publish(Publication(retire=("never",), dedup=(key,)))
+    assert list(await catalog.dedup(0)) == []
+    await catalog.publish(Publication(dedup=(key,)))
+    assert list(await catalog.dedup(0)) == [key]
+    assert list(await catalog.dedup(FOREVER)) == []
+
+
+async def test_of_many_writers_at_one_position_one_wins(catalog: Catalog) -> None:
+    async def attempt(name: str) -> bool:
+        try:
+            await catalog.publish(Publication(add=(fragment(name),), positions={(0, "t", "logs"): (0, 1)}))
+        except Conflict:
+            return False
+        return True
+
+    won = [name for name in "abcdefgh" if name]
+    outcomes = await asyncio.gather(*(attempt(name) for name in won))
+    assert sum(outcomes) == 1
+    assert [f.id for f in await catalog.fragments()] == [name for name, ok in zip(won, outcomes, strict=True) if ok]
+
+
+async def test_many_fragments_at_once(catalog: Catalog) -> None:
+    many = tuple(fragment(f"f{number:04}") for number in range(1200))
+    await catalog.publish(Publication(add=many))
+    assert len((await catalog.snapshot("t", "logs", TimeRange())).fragments) == 1200
+    await catalog.publish(Publication(retire=tuple(f.id for f in many)))
+    keys = await catalog.retired(FOREVER)
+    assert len(keys) == 1200
+    await catalog.forget(keys)
+    assert list(await catalog.retired(FOREVER)) == []

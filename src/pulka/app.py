@@ -21,7 +21,7 @@ from obstore.store import LocalStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
-from pulka.errors import Misconfigured, Temporary
+from pulka.errors import Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
@@ -29,13 +29,12 @@ from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
-from pulka.store.collect import Collector
-from pulka.store.compaction import Compactor
-from pulka.store.repair import RepairReport, repair
-from pulka.store.settings import StoreSettings
-from pulka.store.writer import Writer
+from pulka.store.compaction import CompactionSettings, Compactor
+from pulka.store.fragments import FragmentObjects, WriteOptions
+from pulka.store.repair import Repaired, repair
+from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
-from pulka.surfaces.http.otlp_grpc import serve_otlp_grpc
+from pulka.surfaces.http.otlp_grpc import create_grpc_server
 from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
@@ -103,14 +102,15 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             backlog_bytes_max=settings["journal_backlog_bytes_max"],
         )
         stack.push_async_callback(journal.close)
-        store_settings = _store_settings(settings)
-        objects = _objects(settings)
-        writer = Writer(journal, catalog, objects, settings.state_dir / "spool", clock=clock, settings=store_settings, metrics=metrics)
+        objects = _fragment_objects(settings)
+        writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))
         await writer.start()
         stack.push_async_callback(writer.close)
-        compactor = Compactor(catalog, objects, settings.state_dir / "spool", clock=clock, settings=store_settings, metrics=metrics)
-        await compactor.start()
+        compactor = Compactor(catalog, objects, clock, _compaction_settings(settings))
+        writer.flushed.append(compactor.published)
+        compactor.start()
         stack.push_async_callback(compactor.close)
+        _measure(metrics, writer, compactor)
         intake = Intake(journal, clock, _intake_settings(settings), metrics)
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
@@ -123,6 +123,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
             threads=settings.threads,
+            scratch=settings.state_dir / "scratch",
         )
         services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics)
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -132,19 +133,18 @@ async def serve(settings: Settings, announce: Announce) -> None:
     """Run a lake with its listeners until SIGINT or SIGTERM."""
     logging.basicConfig(level=str(settings["log_level"]).upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with contextlib.ExitStack() as sockets:
-        bound = _bind_all(settings, sockets)
+        bound, notes = _bind_all(settings, sockets)
         async with open_lake(settings) as lake:
-            await _listen(lake, bound, announce)
+            await _listen(lake, bound, [*notes, *lake.notes], announce)
 
 
-async def _listen(lake: Lake, bound: Mapping[str, socket.socket], announce: Announce) -> None:
+async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     http = _Server(uvicorn.Config(create_app(lake.services), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=10))
     serving = asyncio.create_task(http.serve(sockets=[bound[name] for name in ("http", "otlp_http") if name in bound]))
     addresses = {name: _url(name, sock) for name, sock in bound.items()}
-    notes = list(lake.notes)
     async with contextlib.AsyncExitStack() as stack:
         if lake.settings["otlp_grpc_listen"] != "off":
             await _listen_grpc(lake, stack, addresses, notes)
@@ -157,12 +157,13 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], announce: Anno
 async def _listen_grpc(lake: Lake, stack: contextlib.AsyncExitStack, addresses: dict[str, str], notes: list[str]) -> None:
     address = str(lake.settings["otlp_grpc_listen"])
     try:
-        server = await serve_otlp_grpc(lake.services, address)
-    except (OSError, RuntimeError):
-        _taken("otlp_grpc_listen", address, lake.settings, notes)
+        server, port = create_grpc_server(lake.services, address)
+    except Misconfigured:
+        notes += _taken("otlp_grpc_listen", address, lake.settings)
         return
+    await server.start()
     stack.push_async_callback(server.stop, 5)
-    addresses["otlp_grpc"] = address
+    addresses["otlp_grpc"] = f"{address.rpartition(':')[0]}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -173,24 +174,24 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> dict[str, socket.socket]:
+def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> tuple[dict[str, socket.socket], list[str]]:
     bound = {"http": stack.enter_context(_bind("http_listen", str(settings["http_listen"])))}
     address = str(settings["otlp_http_listen"])
-    if address != "off":
-        try:
-            bound["otlp_http"] = stack.enter_context(_bind("otlp_http_listen", address))
-        except Misconfigured:
-            _taken("otlp_http_listen", address, settings, [])
-    return bound
+    if address == "off":
+        return bound, []
+    try:
+        bound["otlp_http"] = stack.enter_context(_bind("otlp_http_listen", address))
+    except Misconfigured:
+        return bound, _taken("otlp_http_listen", address, settings)
+    return bound, []
 
 
-def _taken(name: str, address: str, settings: Settings, notes: list[str]) -> None:
+def _taken(name: str, address: str, settings: Settings) -> list[str]:
     """A default address that another program has is a note; one the user asked for is an error."""
     sentence = f"{name}: {address} is taken by another program"
     if settings.origin(name) != "default":
         raise Misconfigured(sentence, hint=f"stop that program, or set {name} to another address or `off`")
-    log.warning("%s; OTLP is still taken at the HTTP address", sentence)
-    notes.append(sentence)
+    return [f"{sentence}; OTLP over HTTP is still taken at the HTTP address"]
 
 
 def _bind(name: str, address: str) -> socket.socket:
@@ -221,14 +222,14 @@ class Offline:
         """Where a fragment's file is."""
         return _path(self.settings, fragment)
 
-    def check(self) -> AsyncIterator[Finding]:
-        """What is wrong in the store, if anything."""
-        return check(self.catalog, _objects(self.settings), self.settings.state_dir / "spool")
+    def check(self, *, verify: bool) -> AsyncIterator[Finding]:
+        """What is wrong in the store, if anything; `verify` reads every page."""
+        return check(self.catalog, _store(self.settings), _fragment_objects(self.settings), SystemClock(), verify=verify)
 
 
 @contextlib.asynccontextmanager
 async def offline(settings: Settings) -> AsyncIterator[Offline]:
-    """Open the catalog of a state directory; NotFound-like Misconfigured when there is none."""
+    """Open the catalog of a state directory; Misconfigured when there is none."""
     if not settings.state_dir.exists():
         raise Misconfigured(f"{settings.state_dir} does not exist", hint="start Pulka once, or name its directory with --state-dir")
     catalog = await SqlCatalog.open(_catalog_url(settings), SystemClock())
@@ -238,20 +239,73 @@ async def offline(settings: Settings) -> AsyncIterator[Offline]:
         await catalog.close()
 
 
-async def repair_catalog(settings: Settings, *, dry_run: bool) -> RepairReport:
-    """Rebuild the catalog from the footers of all fragments."""
+async def repair_catalog(settings: Settings) -> Repaired:
+    """Fill an empty catalog from the footers of all fragments."""
     with state_lock(settings.state_dir):
         async with offline(settings) as lake:
-            return await repair(lake.catalog, _objects(settings), settings.state_dir / "spool", dry_run=dry_run)
+            return await repair(lake.catalog, _store(settings), _fragment_objects(settings))
 
 
 def _catalog_url(settings: Settings) -> str:
     return str(settings["catalog_url"]) or f"sqlite:///{settings.state_dir / 'catalog.sqlite'}"
 
 
-def _objects(settings: Settings) -> LocalStore:
+def _store(settings: Settings) -> LocalStore:
     return LocalStore(str(settings.state_dir / "objects"), mkdir=True)
+
+
+def _fragment_objects(settings: Settings) -> FragmentObjects:
+    return FragmentObjects(_store(settings), settings.state_dir / "spool")
 
 
 def _path(settings: Settings, fragment: Fragment) -> str:
     return str(settings.state_dir / "objects" / fragment.key)
+
+
+def _intake_settings(settings: Settings) -> IntakeSettings:
+    return IntakeSettings(
+        **{name: settings[name] for name in ("body_bytes_max", "inflight_bytes_max", "event_bytes_max", "field_bytes_max")},
+        **{name: settings[name] for name in ("columns_max", "dedup_window_s", "dedup_bytes_max")},
+        decode_threads=settings.threads,
+    )
+
+
+def _write_options(settings: Settings) -> WriteOptions:
+    return WriteOptions(**{name: settings[name] for name in ("row_group_bytes", "zstd_level", "columns_max")})
+
+
+def _writer_settings(settings: Settings) -> WriterSettings:
+    return WriterSettings(
+        **{name: settings[name] for name in ("flush_bytes", "flush_age_s", "buffer_bytes_max", "dedup_window_s")},
+        buffer_bytes_hard=settings["buffer_bytes_max"] * 3 // 2,
+        window_ns=settings["window_s"] * 1_000_000_000,
+        tick_s=min(0.5, settings["flush_age_s"] / 4),
+        write=_write_options(settings),
+    )
+
+
+def _compaction_settings(settings: Settings) -> CompactionSettings:
+    return CompactionSettings(
+        fragments_per_class=settings["compaction_inputs"],
+        inputs_max=settings["compaction_inputs_max"],
+        input_bytes_max=settings["compaction_bytes_max"],
+        closed_after_s=settings["compaction_idle_s"],
+        interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
+        retired_grace_s=settings["collect_grace_s"],
+        write=_write_options(settings),
+    )
+
+
+def _http_settings(settings: Settings) -> HttpSettings:
+    return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
+
+
+def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
+    """What the stages count, at /metrics."""
+    gauge = metrics.gauge
+    gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
+    for name in ("flushes", "fragments", "rows", "failures", "conflicts"):
+        gauge(f"pulka_writer_{name}", f"Writer {name} since the start", lambda name=name: getattr(writer.counts, name))
+    gauge("pulka_compaction_pending", "Windows that compaction still has to look at", lambda: compactor.pending)
+    for name in ("merges", "failures", "conflicts", "collected"):
+        gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", lambda name=name: getattr(compactor.counts, name))

@@ -30,7 +30,7 @@ class Up:
     def ingest(self, table: str, body: bytes, **headers: str) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/api/v1/ingest/{table}", content=body, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
-        return dict(answer.json())
+        return {**answer.json(), "duplicate": "Idempotent-Replayed" in answer.headers}
 
     def query(self, sql: str, **more: Any) -> list[dict[str, Any]]:
         answer = httpx.post(f"{self.url}/api/v1/query", json={"sql": sql, "format": "json", **more}, timeout=60)

@@ -137,11 +137,17 @@ class Compactor:
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
         self._changed: set[_WindowKey] = set()
+        self._waiting: dict[_WindowKey, float] = {}  # windows with something left to merge once they are closed, and when
         self._task: asyncio.Task[None] | None = None
 
     def published(self, change: Publication) -> None:
         """Hear of new fragments (a hook for `Writer.flushed`): only their windows are looked at until the next sweep."""
         self._changed.update(_window_of(fragment) for fragment in change.add)
+
+    @property
+    def pending(self) -> int:
+        """Windows that are to be looked at, now or once they are closed."""
+        return len(self._changed) + len(self._waiting)
 
     def start(self) -> None:
         """Run in the background until `close`."""
@@ -197,18 +203,28 @@ class Compactor:
             await self._clock.sleep(self._settings.interval_s)
 
     async def _run_changed(self) -> None:
-        changed, self._changed = self._changed, set()
-        for tenant, table, start_ns, width_ns in sorted(changed, key=lambda window: -window[2]):
-            found = await self._catalog.snapshot(tenant, table, TimeRange(start_ns, start_ns + width_ns))
-            await self._merge_all([f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)])
+        now_s = self._clock.monotonic_s()
+        self._changed.update(window for window, due_s in self._waiting.items() if due_s <= now_s)
+        for window in sorted(self._changed, key=lambda window: -window[2]):
+            await self._run_window(window)
+            self._changed.discard(window)
+
+    async def _run_window(self, window: _WindowKey) -> None:
+        """Merge what is due; while a window is open, come back once it may be closed."""
+        self._waiting.pop(window, None)
+        tenant, table, start_ns, width_ns = window
+        found = await self._catalog.snapshot(tenant, table, TimeRange(start_ns, start_ns + width_ns))
+        members = [f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)]
+        merged = await self._merge_all(members)
+        small = sum(fragment.bytes < self._settings.small_bytes for fragment in members)
+        if merged or (small > 1 and not _closed(members, self._clock.now_ns(), self._settings)):
+            self._waiting[window] = self._clock.monotonic_s() + self._settings.closed_after_s
 
     async def _merge_all(self, fragments: Sequence[Fragment]) -> int:
         done = 0
         for merge in plan(fragments, self._clock.now_ns(), self._settings):
             output = await self.merge(merge)
-            if output is not None:
-                self._changed.add(_window_of(output))  # the next size class may be full now
-                done += 1
+            done += output is not None
         return done
 
     async def _write(self, merge: Merge) -> Fragment:

@@ -46,7 +46,7 @@ async def test_csv(client, stored):
 
 
 async def test_parameters(client, stored):
-    url = f"{URL}?rename=msg:message&field=service:shop&field=env:a:b&timestamp_field=ts,when"
+    url = f"{URL}?rename=msg=message&field=service=shop&field=env=a:b&timestamp_field=ts,when"
     answer = await client.post(url, content=b'{"msg":"a"}')
     assert answer.status_code == 200, answer.text
     (record,) = await stored()

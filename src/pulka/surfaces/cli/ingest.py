@@ -91,11 +91,10 @@ def _parameters(
     for pair in (*renames, *constants):
         if "=" not in pair:
             raise click.UsageError(f"`{pair}` needs the form NAME=VALUE")
-    # A colon separates the two in the URL; names that hold one go through unharmed because only the first `=` counts here.
     return [
         *(("timestamp_field", name) for name in timestamps),
-        *(("rename", pair.replace("=", ":", 1)) for pair in renames),
-        *(("field", pair.replace("=", ":", 1)) for pair in constants),
+        *(("rename", pair) for pair in renames),
+        *(("field", pair) for pair in constants),
         *(("json_field", name) for name in json_fields),
     ]
 
@@ -119,8 +118,7 @@ class _Sender:
         for attempt in range(_ATTEMPTS):
             try:
                 response = self.client.post(self.path, params=self.parameters, content=chunk.body, headers=headers)
-                raise_problem(response)
-                return chunk, response.json()
+                return chunk, _outcome(response)
             except (Temporary, httpx.ReadError, httpx.RemoteProtocolError):
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -128,6 +126,14 @@ class _Sender:
 
                 asyncio.run(clock.sleep(min(10.0, 0.2 * 2**attempt)))
         raise AssertionError("unreachable")
+
+
+def _outcome(response: httpx.Response) -> dict[str, Any]:
+    """The server's counts; a body of which nothing could be kept is a problem that has them too."""
+    if response.status_code == 400 and "rejected" in (problem := response.json()):
+        return {"rows": 0, **problem}
+    raise_problem(response)
+    return {**response.json(), "duplicate": "Idempotent-Replayed" in response.headers}
 
 
 def _send_all(sender: _Sender, stream: Iterator[Chunk], jobs: int) -> Iterator[tuple[Chunk, dict[str, Any]]]:

@@ -2,9 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -13,7 +12,6 @@ from pulka.surfaces.cli.output import format_option, print_rows
 
 __all__ = ["store"]
 
-Answer = TypeVar("Answer")
 state_dir_option = click.option("--state-dir", metavar="DIR", help="Where everything is kept.")
 
 
@@ -74,35 +72,36 @@ def usage(state_dir: str | None, format_: str | None) -> None:
 
 
 @store.command()
+@click.option("--verify", is_flag=True, help="Decode every page, not only the footers.")
 @state_dir_option
 @format_option
-def check(state_dir: str | None, format_: str | None) -> None:
+def check(verify: bool, state_dir: str | None, format_: str | None) -> None:
     """Verify every fragment against the catalog; exit code 1 when something is wrong."""
     from pulka.app import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
-            return [{"problem": f.problem, "object": f.key, "what_to_do": f.advice} async for f in lake.check()]
+            return [{"problem": f.kind, "object": f.key, "detail": f.detail, "what_to_do": f.todo} async for f in lake.check(verify=verify)]
 
     found = asyncio.run(rows())
     if found:
-        print_rows(found, format_, ["problem", "object", "what_to_do"])
+        print_rows(found, format_, ["problem", "object", "detail", "what_to_do"])
         sys.exit(1)
     click.echo("everything is as the catalog says", err=True)
 
 
 @store.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be rebuilt, change nothing.")
 @state_dir_option
-def repair(dry_run: bool, state_dir: str | None) -> None:
-    """Rebuild a lost catalog from the footers of the fragments. Stop `pulka up` first."""
+def repair(state_dir: str | None) -> None:
+    """Rebuild a lost catalog from the footers of the fragments: move the old one away first, and stop `pulka up`. Deletes nothing."""
     from pulka.app import repair_catalog
 
-    report = asyncio.run(repair_catalog(_settings(state_dir), dry_run=dry_run))
-    verb = "would be" if dry_run else "were"
-    click.echo(f"{report.fragments:,} fragments with {report.rows:,} rows {verb} entered, {report.skipped:,} left out")
-    for note in report.notes:
-        click.echo(f"note: {note}", err=True)
+    done = asyncio.run(repair_catalog(_settings(state_dir)))
+    click.echo(f"{len(done.kept):,} fragments were entered, {len(done.left_out):,} left out because others hold their rows")
+    for key in done.unreadable:
+        click.echo(f"cannot be read, left where it is: {key}", err=True)
+    if done.unreadable:
+        sys.exit(1)
 
 
 def _settings(state_dir: str | None) -> config.Settings:

@@ -6,7 +6,7 @@ import click
 
 from pulka import config
 
-__all__ = ["serve_options", "up"]
+__all__ = ["announce", "up"]
 
 
 @click.command()

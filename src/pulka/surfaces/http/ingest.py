@@ -58,9 +58,9 @@ async def ingest(
     timestamp_field: Annotated[
         list[str] | None, Query(description="Fields that may hold the time, best first; repeat or separate by commas")
     ] = None,
-    rename: Annotated[list[str] | None, Query(description="`from:to`, repeatable")] = None,
+    rename: Annotated[list[str] | None, Query(description="`from=to`, repeatable")] = None,
     field: Annotated[
-        list[str] | None, Query(description="`path:value` for events without the path, repeatable")
+        list[str] | None, Query(description="`path=value` for events without the path, repeatable")
     ] = None,
     json_field: Annotated[list[str] | None, Query(description="Fields whose text is a JSON object, repeatable")] = None,
     idempotency_key: Annotated[
@@ -86,9 +86,9 @@ def _pairs(parameter: str, items: list[str] | None) -> tuple[tuple[str, str], ..
 
 
 def _pair(parameter: str, item: str) -> tuple[str, str]:
-    left, colon, right = item.partition(":")
-    if not (left and colon and right):
-        raise BadInput(f"`{parameter}` needs two names with a colon between", hint=f"for example {parameter}=a:b")
+    left, equals, right = item.partition("=")
+    if not (left and equals and right):
+        raise BadInput(f"`{parameter}` needs the form NAME=VALUE", hint=f"for example {parameter}=a=b")
     return left, right
 
 

@@ -217,7 +217,9 @@ class Compactor:
         members = [f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)]
         merged = await self._merge_all(members)
         small = sum(fragment.bytes < self._settings.small_bytes for fragment in members)
-        if merged or (small > 1 and not _closed(members, self._clock.now_ns(), self._settings)):
+        if merged:  # the next size class may be full now
+            self._waiting[window] = self._clock.monotonic_s()
+        elif small > 1 and not _closed(members, self._clock.now_ns(), self._settings):
             self._waiting[window] = self._clock.monotonic_s() + self._settings.closed_after_s
 
     async def _merge_all(self, fragments: Sequence[Fragment]) -> int:

@@ -183,7 +183,7 @@ class Intake:
 
         def work() -> tuple[Decoded, str | None]:
             decoded = decode(plain, arrival_ns, options)
-            keyed = identity is not None and decoded.all_timestamped and decoded.batch is not None
+            keyed = identity is not None and decoded.all_timestamped and decoded.rows > 0
             return decoded, _body_key(identity or (), plain) if keyed else None
 
         try:
@@ -193,8 +193,9 @@ class Intake:
 
     async def _store(self, tenant: str, table: str, decoded: Decoded, key: str | None) -> Outcome:
         outcome = _outcome(decoded)
-        if decoded.batch is not None and decoded.rows:
-            await self._journal.append(tenant, table, decoded.batch, dedup_key=key, ack=outcome.ack() if key else b"")
+        batch = decoded.batch  # once: every look at it crosses from Rust
+        if batch is not None and decoded.rows:
+            await self._journal.append(tenant, table, batch, dedup_key=key, ack=outcome.ack() if key else b"")
         return outcome
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:

@@ -127,17 +127,19 @@ class Intake:
     ) -> Outcome:
         decoder_options = self._options(table, options)  # first of all: it refuses bad table names
 
+        # Options count, because the same bytes under other names are other events.
+        identity = None if client_key is not None else (protocol, tenant, table, repr(options))
+
         async def attempt() -> Outcome:
             with self.admission.claim(len(body)) as claim:
                 plain = await self._plain(body, encoding, claim)
-                decoded = await self._decode(decode, plain, decoder_options)
+                decoded, body_key = await self._decoded(decode, plain, decoder_options, identity)
                 self._counters.taken(protocol, len(plain), decoded)
                 if client_key is not None:
                     return await self._store(tenant, table, decoded, _client_key(client_key))
-                if not decoded.all_timestamped or decoded.batch is None:
+                if body_key is None:
                     return await self._store(tenant, table, decoded, None)
-                key = await self._in_thread(_body_key, protocol, tenant, table, repr(options), plain)
-                return await self._once(tenant, table, key, lambda: self._store(tenant, table, decoded, key))
+                return await self._once(tenant, table, body_key, lambda: self._store(tenant, table, decoded, body_key))
 
         if client_key is None:
             return await attempt()
@@ -173,16 +175,27 @@ class Intake:
         claim.grow(len(plain))
         return plain
 
-    async def _decode(self, decode: _Decode, plain: bytes, options: DecodeOptions) -> Decoded:
+    async def _decoded(
+        self, decode: _Decode, plain: bytes, options: DecodeOptions, identity: tuple[str, ...] | None
+    ) -> tuple[Decoded, str | None]:
+        """The events, and the key made of the body when one is wanted (`identity`) and may be had."""
+        arrival_ns = self._clock.now_ns()
+
+        def work() -> tuple[Decoded, str | None]:
+            decoded = decode(plain, arrival_ns, options)
+            keyed = identity is not None and decoded.all_timestamped and decoded.rows > 0
+            return decoded, _body_key(identity or (), plain) if keyed else None
+
         try:
-            return await self._in_thread(decode, plain, self._clock.now_ns(), options)
+            return await self._in_thread(work)
         except ValueError as error:
             raise BadInput(str(error), hint="send the format that Content-Type names") from None
 
     async def _store(self, tenant: str, table: str, decoded: Decoded, key: str | None) -> Outcome:
         outcome = _outcome(decoded)
-        if decoded.batch is not None and decoded.rows:
-            await self._journal.append(tenant, table, decoded.batch, dedup_key=key, ack=outcome.ack() if key else b"")
+        batch = decoded.batch  # once: every look at it crosses from Rust
+        if batch is not None and decoded.rows:
+            await self._journal.append(tenant, table, batch, dedup_key=key, ack=outcome.ack() if key else b"")
         return outcome
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
@@ -231,8 +244,8 @@ def _client_key(key: str) -> str:
     return f"client:{key}"
 
 
-def _body_key(protocol: str, tenant: str, table: str, options: str, body: bytes) -> str:
-    """128 bits of BLAKE2b. Options count, because the same bytes under other names are other events."""
-    digest = blake2b("\0".join((protocol, tenant, table, options, "")).encode(), digest_size=16)
+def _body_key(identity: tuple[str, ...], body: bytes) -> str:
+    """128 bits of BLAKE2b, which is faster than SHA-256 where the processor has no instructions for that."""
+    digest = blake2b("\0".join((*identity, "")).encode(), digest_size=16)
     digest.update(body)
     return f"body:{digest.hexdigest()}"

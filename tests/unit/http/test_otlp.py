@@ -1,6 +1,5 @@
 import asyncio
 import gzip
-import socket
 
 import grpc
 import grpc.aio
@@ -28,6 +27,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from pulka.errors import BadInput, Temporary, TooLarge
 from pulka.intake import IntakeSettings, Outcome
 from pulka.surfaces.http import HttpSettings, create_app
+from pulka.surfaces.http.listener import listen
 from pulka.surfaces.http.otlp_grpc import create_grpc_server
 from pulka.surfaces.http.otlp_messages import export_response, rpc_status
 
@@ -142,8 +142,7 @@ async def test_a_retry_is_stored_once(client, stored):
 @pytest.fixture
 async def loopback(services):
     """A real server on a free port of the loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="warning"))
         serving = asyncio.create_task(server.serve([listener]))
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -205,11 +205,20 @@ class Compactor:
     async def _merge_all(self, fragments: Sequence[Fragment]) -> int:
         done = 0
         for merge in plan(fragments, self._clock.now_ns(), self._settings):
-            output = await self.merge(merge)
+            output = await self._try_merge(merge)
             if output is not None:
                 self._changed.add(_window_of(output))  # the next size class may be full now
                 done += 1
         return done
+
+    async def _try_merge(self, merge: Merge) -> Fragment | None:
+        """A window that cannot be merged must not keep the others from it; it is tried again when it changes or is swept."""
+        try:
+            return await self.merge(merge)
+        except Exception as error:
+            self.counts.failures += 1
+            _log.warning("%d fragments of %s stay unmerged for now: %s", len(merge.inputs), merge.first.table, error)
+            return None
 
     async def _write(self, merge: Merge) -> Fragment:
         """Merge to the spool, check, store. Nothing is left behind when it fails."""

@@ -62,7 +62,7 @@ def _targets(rows: Counter[int], window_ns: int, windows_max: int) -> Mapping[in
     """The window of each hour: its own for the fullest ones when there are too many."""
     if len(rows) <= windows_max:
         return {start: Window(start, window_ns) for start in rows}
-    own = [start for start, _ in rows.most_common(windows_max // 2)]
+    own = sorted(rows, key=lambda start: (-rows[start], -start))[: windows_max // 2]  # of equally full ones the newest
     rest = sorted(rows.keys() - set(own))
     return {start: Window(start, window_ns) for start in own} | _shared(rest, window_ns, windows_max - len(own))
 

@@ -132,7 +132,9 @@ class Compactor:
     Several compactors may run on one catalog: the first to publish wins, the others throw their output away.
     """
 
-    def __init__(self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None
+    ) -> None:
         self.counts = CompactionCounts()
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
@@ -200,7 +202,9 @@ class Compactor:
         changed, self._changed = self._changed, set()
         for tenant, table, start_ns, width_ns in sorted(changed, key=lambda window: -window[2]):
             found = await self._catalog.snapshot(tenant, table, TimeRange(start_ns, start_ns + width_ns))
-            await self._merge_all([f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)])
+            await self._merge_all(
+                [f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)]
+            )
 
     async def _merge_all(self, fragments: Sequence[Fragment]) -> int:
         done = 0
@@ -243,7 +247,9 @@ class Compactor:
         fragment = fragment_of(origin, description)
         expected = sum(item.rows for item in merge.inputs)
         if fragment.rows != expected:
-            raise Corrupt(f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`")
+            raise Corrupt(
+                f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`"
+            )
         return fragment
 
     async def _store(self, fragment: Fragment, path: Path) -> None:

@@ -37,7 +37,14 @@ def _stand_in() -> types.ModuleType:
     def _describe(table: pa.Table) -> dict[str, Any]:
         nanos = table["timestamp"].cast(pa.int64())
         columns = [
-            {"name": c.name, "path": c.path, "type": c.type, "nulls": table[c.name].null_count, "min": None, "max": None}
+            {
+                "name": c.name,
+                "path": c.path,
+                "type": c.type,
+                "nulls": table[c.name].null_count,
+                "min": None,
+                "max": None,
+            }
             for c in columns_of(table.schema)
         ]
         ends = pa.compute.min_max(nanos).as_py()
@@ -57,7 +64,11 @@ def _stand_in() -> types.ModuleType:
             raise ValueError(str(error)) from error
         return {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
 
-    module.write_fragment, module.merge_fragments, module.inspect_fragment = write_fragment, merge_fragments, inspect_fragment  # type: ignore[attr-defined]
+    module.write_fragment, module.merge_fragments, module.inspect_fragment = (
+        write_fragment,
+        merge_fragments,
+        inspect_fragment,
+    )  # type: ignore[attr-defined]
     return module
 
 
@@ -110,7 +121,14 @@ class ListJournal:
         self._grown = asyncio.Condition()
 
     async def append(
-        self, tenant: str, table: str, batch: pa.RecordBatch, *, dedup_key: str | None = None, ack: bytes = b"", partition: int = 0
+        self,
+        tenant: str,
+        table: str,
+        batch: pa.RecordBatch,
+        *,
+        dedup_key: str | None = None,
+        ack: bytes = b"",
+        partition: int = 0,
     ) -> Position:
         async with self._grown:
             records = self._records[partition]
@@ -220,7 +238,11 @@ class Lake:
         self.written += rows
         stamps = [hours[n % len(hours)] * HOUR_NS + n for n in numbers]
         schema = pa.schema([("timestamp", pa.timestamp("ns", tz="UTC")), ("n", pa.int64()), ("service", pa.string())])
-        columns = [pa.array(stamps, pa.int64()).cast(schema.types[0]), pa.array(numbers), pa.array([f"s{n % 3}" for n in numbers])]
+        columns = [
+            pa.array(stamps, pa.int64()).cast(schema.types[0]),
+            pa.array(numbers),
+            pa.array([f"s{n % 3}" for n in numbers]),
+        ]
         await self.journal.append("t", table, pa.record_batch(columns, schema=schema), **options)
 
     async def settled(self, writer: Writer) -> None:
@@ -233,7 +255,11 @@ class Lake:
         """What a query sees, sorted: fresh batches first, then a snapshot."""
         fresh = writer.fresh("t", table)
         snapshot = await self.catalog.snapshot("t", table, TimeRange())
-        found = [n for f in snapshot.fragments for n in pq.ParquetFile(self.directory / "objects" / f.key).read()["n"].to_pylist()]
+        found = [
+            n
+            for f in snapshot.fragments
+            for n in pq.ParquetFile(self.directory / "objects" / f.key).read()["n"].to_pylist()
+        ]
         for position, batch in fresh:
             if position.sequence > snapshot.positions.get(position.partition, 0):
                 found += batch["n"].to_pylist()

@@ -42,7 +42,9 @@ def test_classes_do_not_mix() -> None:
 
 def test_windows_tables_and_tenants_do_not_mix() -> None:
     apart = several("a", 4, KB) + several("b", 4, KB, table="spans") + several("c", 4, KB, tenant="u")
-    assert plan(apart + several("d", 4, KB, hour=999) + several("e", 4, KB, window_ns=24 * HOUR_NS), NOW, SETTINGS) == []
+    assert (
+        plan(apart + several("d", 4, KB, hour=999) + several("e", 4, KB, window_ns=24 * HOUR_NS), NOW, SETTINGS) == []
+    )
 
 
 def test_the_leading_edge_comes_first() -> None:

@@ -13,7 +13,9 @@ from pulka.store.repair import choose, repair
 W = 3_600_000_000_000
 
 
-def origin(name: str, *ranges: tuple[int, int], window: int = 0, flush: tuple[int, ...] = (), inputs: str = "") -> FragmentOrigin:
+def origin(
+    name: str, *ranges: tuple[int, int], window: int = 0, flush: tuple[int, ...] = (), inputs: str = ""
+) -> FragmentOrigin:
     return FragmentOrigin(
         name, "t", "logs", window * W, W, level=1 if inputs else 0, created_ns=1,
         positions=tuple(PositionRange(0, *r) for r in ranges), inputs=tuple(inputs),
@@ -48,7 +50,10 @@ def test_inputs_whose_output_is_needed_are_left_out() -> None:
 
 
 def test_an_output_beside_all_its_inputs_is_taken_or_they_are() -> None:
-    assert chosen(origin("m", (0, 9), inputs="ab"), origin("a", (0, 4)), origin("b", (4, 9))) in (({"m"}, 9), ({"a", "b"}, 9))
+    assert chosen(origin("m", (0, 9), inputs="ab"), origin("a", (0, 4)), origin("b", (4, 9))) in (
+        ({"m"}, 9),
+        ({"a", "b"}, 9),
+    )
 
 
 def test_a_flush_that_stopped_half_way_is_left_out() -> None:
@@ -139,7 +144,10 @@ async def test_a_catalog_in_use_is_not_touched(lake: Any) -> None:
 
 async def findings(lake: Any) -> list[tuple[str, str]]:
     await lake.clock.advance(1e9)  # past every file's age: objects carry the machine's time
-    return [(found.kind, found.key) async for found in check(lake.catalog, lake.store, lake.objects(), lake.clock, verify=True)]
+    return [
+        (found.kind, found.key)
+        async for found in check(lake.catalog, lake.store, lake.objects(), lake.clock, verify=True)
+    ]
 
 
 async def test_a_sound_store_has_no_findings(lake: Any) -> None:
@@ -157,7 +165,12 @@ async def test_each_damage_is_found(lake: Any) -> None:
     (root / keys[2]).write_bytes(b"x" * (root / keys[2]).stat().st_size)
     (root / "t/logs/stray.parquet").write_bytes((root / keys[3]).read_bytes())
     assert sorted(await findings(lake)) == sorted(
-        [("missing_object", keys[0]), ("size_mismatch", keys[1]), ("unreadable", keys[2]), ("orphan_object", "t/logs/stray.parquet")]
+        [
+            ("missing_object", keys[0]),
+            ("size_mismatch", keys[1]),
+            ("unreadable", keys[2]),
+            ("orphan_object", "t/logs/stray.parquet"),
+        ]
     )
 
 

@@ -33,7 +33,12 @@ async def test_each_window_has_its_fragment(lake: Any) -> None:
     found = await lake.catalog.fragments()
     assert [f.window_start_ns // HOUR_NS for f in found] == [1, 2, 7]
     for fragment in found:
-        assert fragment.window_start_ns <= fragment.min_ns <= fragment.max_ns < fragment.window_start_ns + fragment.window_ns
+        assert (
+            fragment.window_start_ns
+            <= fragment.min_ns
+            <= fragment.max_ns
+            < fragment.window_start_ns + fragment.window_ns
+        )
     assert found[2].key.startswith("t/logs/19700101T07/")
 
 

@@ -35,7 +35,9 @@ _Out = TypeVar("_Out")
 class SqlCatalog:
     """`pulka.seams.Catalog` over a database; calls run on the catalog's own few threads."""
 
-    def __init__(self, url: str, clock: Clock, *, connections: int = 4, cache_bytes: int = 64 << 20, busy_timeout_s: float = 10) -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, connections: int = 4, cache_bytes: int = 64 << 20, busy_timeout_s: float = 10
+    ) -> None:
         self._database = Database(url, connections, busy_timeout_s)
         self._clock = clock
         self._stats = StatsCache(cache_bytes)
@@ -92,7 +94,9 @@ class SqlCatalog:
 
     async def retired(self, before_ns: int) -> Sequence[str]:
         """Keys of objects whose fragments were retired before `before_ns`."""
-        return [row[0] for row in await self._rows(select(_fragments.object_key).where(_fragments.retired_ns < before_ns))]
+        return [
+            row[0] for row in await self._rows(select(_fragments.object_key).where(_fragments.retired_ns < before_ns))
+        ]
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop the rows of retired fragments whose objects are deleted."""
@@ -170,7 +174,9 @@ def _move_positions(connection: Connection, moves: Mapping[tuple[int, str, str],
         at = schema.positions.c
         here = and_(at.partition == partition, at.tenant == tenant, at.table_name == table, at.sequence == expected)
         if connection.execute(update(schema.positions).where(here).values(sequence=new)).rowcount != 1:
-            raise Conflict(f"partition {partition} is not at {expected} any more", hint="read the positions again and replay")
+            raise Conflict(
+                f"partition {partition} is not at {expected} any more", hint="read the positions again and replay"
+            )
 
 
 def _retire(connection: Connection, ids: Sequence[str], now_ns: int) -> None:
@@ -263,7 +269,18 @@ def _table_info(name: str, seen: dict[str, set[FieldType]], stored: Row[Any] | N
 
 
 def _row(fragment: Fragment) -> dict[str, Any]:
-    same = ("id", "tenant", "window_start_ns", "window_ns", "min_ns", "max_ns", "bytes", "raw_bytes", "level", "created_ns")
+    same = (
+        "id",
+        "tenant",
+        "window_start_ns",
+        "window_ns",
+        "min_ns",
+        "max_ns",
+        "bytes",
+        "raw_bytes",
+        "level",
+        "created_ns",
+    )
     return {
         **{name: getattr(fragment, name) for name in same},
         "table_name": fragment.table,

@@ -27,7 +27,13 @@ class Finding:
 
 
 async def check(
-    catalog: Catalog, store: ObjectStore, objects: FragmentObjects, clock: Clock, *, verify: bool = False, grace_s: float = 300.0
+    catalog: Catalog,
+    store: ObjectStore,
+    objects: FragmentObjects,
+    clock: Clock,
+    *,
+    verify: bool = False,
+    grace_s: float = 300.0,
 ) -> AsyncIterator[Finding]:
     """Everything that is wrong. Reads every footer (`verify`: every page); changes nothing."""
     for fragment in await catalog.fragments():
@@ -38,7 +44,9 @@ async def check(
         yield Finding("orphan_object", key, "no catalog entry mentions it", "delete it: `pulka store repair --orphans`")
 
 
-async def _check_fragment(fragment: Fragment, store: ObjectStore, objects: FragmentObjects, verify: bool) -> Finding | None:
+async def _check_fragment(
+    fragment: Fragment, store: ObjectStore, objects: FragmentObjects, verify: bool
+) -> Finding | None:
     try:
         size = (await store.head_async(fragment.key))["size"]
     except FileNotFoundError:
@@ -58,8 +66,15 @@ async def _check_footer(fragment: Fragment, objects: FragmentObjects, verify: bo
         return Finding("unreadable", fragment.key, error.message, "restore the object from a backup, then check again")
     # The writer learns the size of the file only after the footer is in it.
     if replace(told, bytes=fragment.bytes) != fragment:
-        wrong = ", ".join(name for name in fragment.__dataclass_fields__ if getattr(told, name) != getattr(fragment, name))
-        return Finding("mismatch", fragment.key, f"footer and catalog differ in {wrong}", "rebuild the catalog: `pulka store repair`")
+        wrong = ", ".join(
+            name for name in fragment.__dataclass_fields__ if getattr(told, name) != getattr(fragment, name)
+        )
+        return Finding(
+            "mismatch",
+            fragment.key,
+            f"footer and catalog differ in {wrong}",
+            "rebuild the catalog: `pulka store repair`",
+        )
     return None
 
 

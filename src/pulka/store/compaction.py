@@ -132,7 +132,9 @@ class Compactor:
     Several compactors may run on one catalog: the first to publish wins, the others throw their output away.
     """
 
-    def __init__(self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None
+    ) -> None:
         self.counts = CompactionCounts()
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
@@ -225,9 +227,17 @@ class Compactor:
     async def _merge_all(self, fragments: Sequence[Fragment]) -> int:
         done = 0
         for merge in plan(fragments, self._clock.now_ns(), self._settings):
-            output = await self.merge(merge)
-            done += output is not None
+            done += await self._try_merge(merge) is not None
         return done
+
+    async def _try_merge(self, merge: Merge) -> Fragment | None:
+        """A window that cannot be merged must not keep the others from it; it is tried again when it changes or is swept."""
+        try:
+            return await self.merge(merge)
+        except Exception as error:
+            self.counts.failures += 1
+            _log.warning("%d fragments of %s stay unmerged for now: %s", len(merge.inputs), merge.first.table, error)
+            return None
 
     async def _write(self, merge: Merge) -> Fragment:
         """Merge to the spool, check, store. Nothing is left behind when it fails."""
@@ -252,7 +262,9 @@ class Compactor:
         fragment = fragment_of(origin, description)
         expected = sum(item.rows for item in merge.inputs)
         if fragment.rows != expected:
-            raise Corrupt(f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`")
+            raise Corrupt(
+                f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`"
+            )
         return fragment
 
     async def _store(self, fragment: Fragment, path: Path) -> None:

@@ -109,7 +109,11 @@ def _pulka_error(error: SQLAlchemyError) -> PulkaError:
     if isinstance(error, IntegrityError):
         return Conflict("the catalog has this entry already", hint="read the catalog again and retry")
     if "is full" in cause or "no space left" in cause or "disk full" in cause:
-        return Temporary("the catalog's disk is full", hint="free space on the disk that holds the catalog", retry_after_s=5)
+        return Temporary(
+            "the catalog's disk is full", hint="free space on the disk that holds the catalog", retry_after_s=5
+        )
     if "malformed" in cause or "not a database" in cause:
         return Corrupt("the catalog's file is damaged", hint="rebuild it from the fragments: `pulka store repair`")
-    return Temporary("the catalog cannot be reached or is busy", hint="check the catalog's database; the call may be repeated")
+    return Temporary(
+        "the catalog cannot be reached or is busy", hint="check the catalog's database; the call may be repeated"
+    )

@@ -22,7 +22,16 @@ from pulka.model.fields import Column, FieldType
 from pulka.model.tables import Table
 from pulka.seams import ColumnStats, Fragment
 
-__all__ = ["FragmentObjects", "FragmentOrigin", "PositionRange", "WriteOptions", "coalesce", "fragment_of", "key_of", "read_footer"]
+__all__ = [
+    "FragmentObjects",
+    "FragmentOrigin",
+    "PositionRange",
+    "WriteOptions",
+    "coalesce",
+    "fragment_of",
+    "key_of",
+    "read_footer",
+]
 
 
 class PositionRange(NamedTuple):
@@ -55,12 +64,16 @@ class FragmentOrigin:
     @classmethod
     def read(cls, footer: Mapping[str, str]) -> "FragmentOrigin":
         """Inverse of `metadata`; Corrupt when the footer is not a fragment's."""
-        items: dict[str, Any] = {name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer}
+        items: dict[str, Any] = {
+            name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer
+        }
         structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush") if name in items}
         try:
             return msgspec.convert(items | structured, cls, strict=False)
         except msgspec.ValidationError:
-            raise Corrupt("a Parquet footer lacks what Pulka writes there", hint="keep other files out of Pulka's prefix") from None
+            raise Corrupt(
+                "a Parquet footer lacks what Pulka writes there", hint="keep other files out of Pulka's prefix"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,9 @@ def fragment_of(origin: FragmentOrigin, description: str) -> Fragment:
         told = msgspec.json.decode(description)
         columns = tuple(_column_stats(item) for item in told["columns"])
         residual = {path: frozenset(types) for path, types in told.get("residual", {}).items()}
-        min_ns, max_ns, rows, size, raw = (int(told[name]) for name in ("min_ns", "max_ns", "rows", "bytes", "raw_bytes"))
+        min_ns, max_ns, rows, size, raw = (
+            int(told[name]) for name in ("min_ns", "max_ns", "rows", "bytes", "raw_bytes")
+        )
     except (msgspec.DecodeError, KeyError, TypeError):
         raise Corrupt(f"fragment {origin.id} describes itself in a way this Pulka does not read") from None
     key = key_of(origin.tenant, origin.table, origin.window_start_ns, origin.id)

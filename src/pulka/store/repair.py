@@ -41,7 +41,9 @@ async def repair(catalog: Catalog, store: ObjectStore, objects: FragmentObjects)
     return Repaired(tuple(fragment.key for fragment in fragments), left_out, tuple(unreadable))
 
 
-async def _read_all(store: ObjectStore, objects: FragmentObjects) -> tuple[list[tuple[FragmentOrigin, Fragment]], list[str]]:
+async def _read_all(
+    store: ObjectStore, objects: FragmentObjects
+) -> tuple[list[tuple[FragmentOrigin, Fragment]], list[str]]:
     found: list[tuple[FragmentOrigin, Fragment]] = []
     unreadable: list[str] = []
     async for chunk in store.list_async():
@@ -76,7 +78,9 @@ def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
     merges = [origin for origin in origins if origin.level > 0]
     merged = coalesce([position for origin in merges for position in origin.positions])
     # Only published fragments are merged. A flush that reaches half into merged records is the unpublished twin of one.
-    flushes = [o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))]
+    flushes = [
+        o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
+    ]
     candidates = [*merges, *flushes]
     whole = _without_unfinished(candidates, _by_window(candidates))
     return [origin for members in _by_window(whole).values() for origin in _without_repeats(members)]
@@ -126,7 +130,9 @@ def _ends(origins: Iterable[FragmentOrigin]) -> dict[int, int]:
 
 def _covers(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
     """Whether every wanted range lies in one of `ranges` (coalesced)."""
-    return all(any(r.partition == w.partition and r.start <= w.start and w.end <= r.end for r in ranges) for w in wanted)
+    return all(
+        any(r.partition == w.partition and r.start <= w.start and w.end <= r.end for r in ranges) for w in wanted
+    )
 
 
 def _overlaps(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:

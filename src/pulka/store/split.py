@@ -27,9 +27,7 @@ class Window(NamedTuple):
     width_ns: int
 
 
-def split(
-    batches: Sequence[pa.RecordBatch], window_ns: int, windows_max: int
-) -> dict[Window, list[pa.RecordBatch]]:
+def split(batches: Sequence[pa.RecordBatch], window_ns: int, windows_max: int) -> dict[Window, list[pa.RecordBatch]]:
     """The rows of `batches` by window, at most `windows_max` windows, oldest first; rows keep their order."""
     counted = [_count(batch, window_ns) for batch in batches]
     targets = _targets(sum(counted, Counter()), window_ns, windows_max)
@@ -62,7 +60,7 @@ def _targets(rows: Counter[int], window_ns: int, windows_max: int) -> Mapping[in
     """The window of each hour: its own for the fullest ones when there are too many."""
     if len(rows) <= windows_max:
         return {start: Window(start, window_ns) for start in rows}
-    own = [start for start, _ in rows.most_common(windows_max // 2)]
+    own = sorted(rows, key=lambda start: (-rows[start], -start))[: windows_max // 2]  # of equally full ones the newest
     rest = sorted(rows.keys() - set(own))
     return {start: Window(start, window_ns) for start in own} | _shared(rest, window_ns, windows_max - len(own))
 
@@ -76,9 +74,7 @@ def _shared(starts: Sequence[int], window_ns: int, windows_max: int) -> dict[int
     return {start: Window(0, 2**63 - 1) for start in starts}
 
 
-def _parts(
-    batch: pa.RecordBatch, targets: Mapping[int, Window], window_ns: int
-) -> list[tuple[Window, pa.RecordBatch]]:
+def _parts(batch: pa.RecordBatch, targets: Mapping[int, Window], window_ns: int) -> list[tuple[Window, pa.RecordBatch]]:
     windows = sorted(set(targets.values()))
     if len(windows) <= 1:
         return [(window, batch) for window in windows]

@@ -69,7 +69,12 @@ class Writer:
     """
 
     def __init__(
-        self, journal: Journal, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: WriterSettings | None = None
+        self,
+        journal: Journal,
+        catalog: Catalog,
+        objects: FragmentObjects,
+        clock: Clock,
+        settings: WriterSettings | None = None,
     ) -> None:
         self.counts = WriterCounts()
         self.flushed: list[Callable[[Publication], None]] = []
@@ -188,7 +193,10 @@ class Writer:
         self._wake.clear()
         if self._closing:
             return
-        waits = {asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._clock.sleep(self._settings.tick_s))}
+        waits = {
+            asyncio.ensure_future(self._wake.wait()),
+            asyncio.ensure_future(self._clock.sleep(self._settings.tick_s)),
+        }
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,0 +1,258 @@
+//! Merges sorted fragments into one, reading each a batch at a time.
+//!
+//! The input whose next row is least gives all its rows up to the next row of the runner-up at once (found by galloping),
+//! so inputs that hardly overlap are copied in long runs. Memory: one batch per input, one chunk, one encoded row group.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_select::concat::{concat, concat_batches};
+use arrow_select::interleave::interleave_record_batch;
+use arrow_select::take::take_record_batch;
+
+use super::input::Input;
+use super::layout::Layout;
+use super::sort::{self, Keys, SortColumn};
+use super::write::{CHUNK_BYTES, CHUNK_ROWS, FragmentWriter};
+use super::{FragmentError, FragmentOptions, Result, encoding, invalid};
+
+/// Runs at least this long on average are copied as slices, shorter ones row by row.
+const LONG_RUN_ROWS: usize = 16;
+
+/// Merge the fragments in the files `inputs` into a new file at `path`; the result is the one `write_fragment` gives.
+pub fn merge_fragments(inputs: &[PathBuf], path: &Path, options: &FragmentOptions) -> Result<String> {
+    if inputs.is_empty() {
+        return invalid("there is nothing to merge; name at least one fragment");
+    }
+    let inputs: Vec<Input> = inputs.iter().map(|path| Input::open(path).map_err(|e| naming(path, e))).collect::<Result<_>>()?;
+    let layout = Layout::of(&inputs.iter().map(|input| &input.description).collect::<Vec<_>>(), options);
+    let rows: u64 = inputs.iter().map(|input| input.description.rows).sum();
+    let streams: Vec<Stream> = inputs.iter().map(|input| Stream::open(input, &layout, options)).collect::<Result<_>>()?;
+    let sample: Vec<&RecordBatch> = streams.iter().map(|stream| &stream.batch).collect();
+    let properties = encoding::properties(&sample, &layout.schema, rows as usize, options)?;
+    let mut writer = FragmentWriter::create(path, layout.schema.clone(), properties, options)?;
+    Merger::new(streams).run(&mut writer)?;
+    writer.finish(rows as usize, options)
+}
+
+/// Say which file is broken.
+fn naming(path: &Path, error: FragmentError) -> FragmentError {
+    match error {
+        FragmentError::Invalid(sentence) => FragmentError::Invalid(format!("{}: {sentence}", path.display())),
+        io => io,
+    }
+}
+
+/// One input, placed into the output's layout, at its next row.
+struct Stream<'a> {
+    batches: Box<dyn Iterator<Item = Result<RecordBatch>> + 'a>,
+    sort: &'a [SortColumn],
+    batch: RecordBatch,
+    keys: Keys,
+    row: usize,
+    /// Where `batch` is among the pending sources, if it is.
+    source: Option<usize>,
+}
+
+impl<'a> Stream<'a> {
+    fn open(input: &'a Input, layout: &'a Layout, options: &'a FragmentOptions) -> Result<Stream<'a>> {
+        let moves = layout.moves(&input.description);
+        let place = move |batch: std::result::Result<RecordBatch, arrow_schema::ArrowError>| {
+            let placed = batch.map_err(FragmentError::from).and_then(|batch| layout.place(&batch, moves));
+            placed.map_err(|error| naming(&input.path, error))
+        };
+        let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> = Box::new(input.batches()?.map(place));
+        if !keeps_order(input, layout, options) {
+            batches = Box::new(std::iter::once(Ok(sorted(batches, layout, options)?)));
+        }
+        let batch = RecordBatch::new_empty(layout.schema.clone());
+        let keys = Keys::of(&batch, &options.sort);
+        let mut stream = Stream { batches, sort: &options.sort, batch, keys, row: 0, source: None };
+        stream.advance()?;
+        Ok(stream)
+    }
+
+    /// Go to the next batch that has rows; false at the end.
+    fn advance(&mut self) -> Result<bool> {
+        for batch in self.batches.by_ref() {
+            self.batch = batch?;
+            self.keys = Keys::of(&self.batch, self.sort);
+            self.row = 0;
+            self.source = None;
+            if self.batch.num_rows() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.row >= self.batch.num_rows()
+    }
+}
+
+/// Whether the input's rows are in order by the columns of the output too: a sort column may have another type there,
+/// or be spread over columns and residuals.
+fn keeps_order(input: &Input, layout: &Layout, options: &FragmentOptions) -> bool {
+    let description = &input.description;
+    let column = |name: &str| description.columns.iter().find(|column| column.name == name).and_then(|column| column.column());
+    let same = |by: &SortColumn| match (column(&by.name), layout.column(&by.name)) {
+        (None, Some(output)) => {
+            description.columns.iter().all(|column| column.column().as_ref() != Some(output))
+                && !description.residual.contains_key(&output.path)
+        }
+        (input, output) => input.as_ref() == output,
+    };
+    input.sort == options.sort && options.sort.iter().all(same)
+}
+
+/// All rows of an input whose order is another one. This holds the input in memory; it is rare, as sort columns are declared.
+fn sorted(batches: impl Iterator<Item = Result<RecordBatch>>, layout: &Layout, options: &FragmentOptions) -> Result<RecordBatch> {
+    let batches = batches.collect::<Result<Vec<_>>>()?;
+    let batch = concat_batches(&layout.schema, &batches)?;
+    Ok(match sort::order(&batch, &options.sort) {
+        Some(order) => take_record_batch(&batch, &order)?,
+        None => batch,
+    })
+}
+
+struct Merger<'a> {
+    streams: Vec<Stream<'a>>,
+    /// Streams that have rows, the one with the least next row first; of equal ones the earlier input.
+    queue: VecDeque<usize>,
+    pending: Pending,
+}
+
+impl<'a> Merger<'a> {
+    fn new(streams: Vec<Stream<'a>>) -> Self {
+        let mut merger = Merger { streams, queue: VecDeque::new(), pending: Pending::default() };
+        for index in 0..merger.streams.len() {
+            if !merger.streams[index].is_spent() {
+                merger.enqueue(index);
+            }
+        }
+        merger
+    }
+
+    fn run(&mut self, writer: &mut FragmentWriter) -> Result<()> {
+        while let Some(first) = self.queue.pop_front() {
+            let end = self.run_end(first);
+            self.take(first, end);
+            if self.pending.is_full() {
+                self.flush(writer)?;
+            }
+            if !self.streams[first].is_spent() || self.streams[first].advance()? {
+                self.enqueue(first);
+            }
+        }
+        self.flush(writer)
+    }
+
+    /// Whether `row` of stream `index` comes before the next row of stream `other`.
+    fn is_before(&self, index: usize, row: usize, other: usize) -> bool {
+        let (left, right) = (&self.streams[index], &self.streams[other]);
+        match left.keys.compare(row, &right.keys, right.row) {
+            Ordering::Equal => index < other,
+            ordering => ordering.is_lt(),
+        }
+    }
+
+    fn enqueue(&mut self, index: usize) {
+        let row = self.streams[index].row;
+        let at = self.queue.partition_point(|other| !self.is_before(index, row, *other));
+        self.queue.insert(at, index);
+    }
+
+    /// End of the rows of stream `first` that come before all other streams.
+    fn run_end(&self, first: usize) -> usize {
+        let (row, rows) = (self.streams[first].row, self.streams[first].batch.num_rows());
+        let Some(&next) = self.queue.front() else { return rows };
+        // `row` itself is before `next`: double the stride until it is too far, then halve the last stride.
+        let mut stride = 1;
+        while row + stride < rows && self.is_before(first, row + stride, next) {
+            stride *= 2;
+        }
+        let (mut low, mut high) = (row + stride / 2, (row + stride).min(rows));
+        while low + 1 < high {
+            let middle = (low + high) / 2;
+            if self.is_before(first, middle, next) { low = middle } else { high = middle }
+        }
+        low + 1
+    }
+
+    fn take(&mut self, index: usize, end: usize) {
+        let stream = &mut self.streams[index];
+        let source = *stream.source.get_or_insert_with(|| self.pending.source(&stream.batch));
+        self.pending.push(Run { source, start: stream.row, rows: end - stream.row });
+        stream.row = end;
+    }
+
+    fn flush(&mut self, writer: &mut FragmentWriter) -> Result<()> {
+        if let Some(chunk) = std::mem::take(&mut self.pending).assemble()? {
+            writer.write(&chunk)?;
+        }
+        self.streams.iter_mut().for_each(|stream| stream.source = None);
+        Ok(())
+    }
+}
+
+/// Rows of one source that follow each other in the output too.
+struct Run {
+    source: usize,
+    start: usize,
+    rows: usize,
+}
+
+/// The next chunk of the output, as references into batches.
+#[derive(Default)]
+struct Pending {
+    sources: Vec<RecordBatch>,
+    row_bytes: Vec<usize>,
+    runs: Vec<Run>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Pending {
+    fn source(&mut self, batch: &RecordBatch) -> usize {
+        self.sources.push(batch.clone());
+        self.row_bytes.push(batch.get_array_memory_size() / batch.num_rows().max(1));
+        self.sources.len() - 1
+    }
+
+    fn push(&mut self, run: Run) {
+        self.rows += run.rows;
+        self.bytes += run.rows * self.row_bytes[run.source];
+        self.runs.push(run);
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES
+    }
+
+    fn assemble(self) -> Result<Option<RecordBatch>> {
+        match self.runs.as_slice() {
+            [] => Ok(None),
+            [run] => Ok(Some(self.sources[run.source].slice(run.start, run.rows))),
+            runs if self.rows >= LONG_RUN_ROWS * runs.len() => self.concatenated().map(Some),
+            _ => self.interleaved().map(Some),
+        }
+    }
+
+    fn concatenated(&self) -> Result<RecordBatch> {
+        let columns = (0..self.sources[0].num_columns()).map(|column| {
+            let slice = |run: &Run| self.sources[run.source].column(column).slice(run.start, run.rows);
+            let slices: Vec<ArrayRef> = self.runs.iter().map(slice).collect();
+            concat(&slices.iter().map(|slice| slice.as_ref()).collect::<Vec<&dyn Array>>())
+        });
+        Ok(RecordBatch::try_new(self.sources[0].schema(), columns.collect::<std::result::Result<_, _>>()?)?)
+    }
+
+    fn interleaved(&self) -> Result<RecordBatch> {
+        let rows = |run: &Run| (run.start..run.start + run.rows).map(|row| (run.source, row)).collect::<Vec<_>>();
+        let indices: Vec<(usize, usize)> = self.runs.iter().flat_map(rows).collect();
+        Ok(interleave_record_batch(&self.sources.iter().collect::<Vec<_>>(), &indices)?)
+    }
+}

@@ -4,6 +4,7 @@ mod batch;
 mod decode;
 mod fragment;
 mod journal;
+mod options;
 
 use pyo3::prelude::*;
 
@@ -16,6 +17,8 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        options::register(module)?;
+        decode::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

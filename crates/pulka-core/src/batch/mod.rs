@@ -4,6 +4,8 @@ pub mod builder;
 pub mod field;
 pub mod normalize;
 pub mod residual;
+mod values;
 
-pub use builder::{BatchOptions, FieldId};
+pub use builder::{BatchBuilder, BatchOptions, FieldId};
 pub use field::{Column, FieldType, RESIDUAL, TIMESTAMP};
+pub use values::Value;

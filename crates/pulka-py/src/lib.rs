@@ -4,6 +4,7 @@ mod batch;
 mod decode;
 mod fragment;
 mod journal;
+mod options;
 
 use pyo3::prelude::*;
 
@@ -17,6 +18,8 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         batch::register(module)?;
+        options::register(module)?;
+        decode::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

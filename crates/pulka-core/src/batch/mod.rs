@@ -4,6 +4,9 @@ pub mod builder;
 pub mod field;
 pub mod normalize;
 pub mod residual;
+mod values;
 
-pub use builder::{BatchOptions, FieldId};
+pub use builder::{BatchBuilder, BatchOptions, FieldId};
 pub use field::{Column, FieldType, RESIDUAL, TIMESTAMP};
+pub use values::Value;
+pub(crate) use values::write_str;

@@ -22,3 +22,21 @@ pub struct DecodeOptions {
     /// Most rows of one batch.
     pub rows_max: usize,
 }
+
+/// Field names that usually hold an event's time.
+pub const TIMESTAMP_FIELDS: [&str; 6] = ["timestamp", "@timestamp", "time", "ts", "datetime", "date"];
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        DecodeOptions {
+            batch: BatchOptions::default(),
+            timestamp_fields: TIMESTAMP_FIELDS.map(String::from).to_vec(),
+            rename: HashMap::new(),
+            constants: Vec::new(),
+            json_fields: Vec::new(),
+            event_bytes_max: 16 << 20,
+            depth_max: 32,
+            rows_max: 1 << 20,
+        }
+    }
+}

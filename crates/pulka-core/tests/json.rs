@@ -226,7 +226,7 @@ fn the_last_of_equal_keys_wins_whatever_its_type() {
     );
     let expected = [json!({"a": "x"}), json!({"a.c": 3}), json!({"a": 2}), json!({}), json!({"b.c": 2})];
     assert_eq!(rows(&decoded).into_iter().map(|row| json!(row)).collect::<Vec<_>>(), expected);
-    assert_eq!(decoded.report.warnings["duplicate_key"], 5);
+    assert_eq!(decoded.report.warnings["duplicate_key"], 6);
 }
 
 #[test]

@@ -196,16 +196,14 @@ impl BatchBuilder {
         self.row.touched.len() as u32
     }
 
-    /// Take out every value that was pushed between two marks of the current row.
-    pub fn forget_between(&mut self, start: u32, end: u32) {
-        for index in start..end {
-            self.forget(self.row.touched[index as usize]);
-        }
+    /// Take out every value that was pushed between two marks of the current row. Returns how many there were.
+    pub fn forget_between(&mut self, start: u32, end: u32) -> usize {
+        (start..end).filter(|index| self.forget(self.row.touched[*index as usize])).count()
     }
 
-    /// Count a value of the current row that a later one of the same key replaced.
-    pub fn count_duplicate(&mut self) {
-        self.row.duplicates += 1;
+    /// Count values of the current row that a later one of the same key replaced.
+    pub fn count_duplicates(&mut self, values: usize) {
+        self.row.duplicates += values;
     }
 
     pub fn end_row(&mut self) {
@@ -330,15 +328,16 @@ impl BatchBuilder {
         free.sort_by_key(|field| present[field.0 as usize].0);
 
         let few = if self.rows() < RESIDUAL_ROWS_MIN { 0.0 } else { self.options.dense_share * self.rows() as f64 };
+        // Beside the lists there is the timestamp, and the residual once it has a field.
         let mut columns = 1 + lists.len();
+        let mut has_residual = false;
         let mut residual = vec![false; self.slots.len()];
         for field in free {
             let (rows, own) = present[field.0 as usize];
             if rows as f64 >= few && columns <= self.options.columns_max {
                 break;
             }
-            // The residual is a column as well.
-            columns += usize::from(columns == 1 + lists.len());
+            columns += usize::from(!std::mem::replace(&mut has_residual, true));
             columns -= own;
             residual[field.0 as usize] = true;
         }

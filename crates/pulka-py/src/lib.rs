@@ -17,6 +17,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         batch::register(module)?;
+        fragment::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

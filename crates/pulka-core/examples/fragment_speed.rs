@@ -105,7 +105,7 @@ fn batch(first: usize, rows: usize, random: &mut Random) -> RecordBatch {
     };
     let times = (first..first + rows).map(|row| 1_700_000_000_000_000_000 + row as i64 * 1_000_000 + random.below(900_000) as i64);
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    let timestamps: ArrayRef = Arc::new(times.collect::<TimestampNanosecondArray>().with_timezone("UTC"));
+    let timestamps: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(times).with_timezone("UTC"));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("service", texts(&mut |random| format!("service-{:02}", random.below(65)), random)),
         ("env", texts(&mut |random| ["production", "staging", "development"][random.below(3) as usize].into(), random)),

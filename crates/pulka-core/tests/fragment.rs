@@ -251,7 +251,7 @@ fn ids_have_filters_and_columns_have_page_indexes() {
     let filter_bytes = group.column(id).bloom_filter_length().unwrap();
     assert!((50_000..=200_000).contains(&filter_bytes), "{filter_bytes} bytes for 50,000 ids");
     assert_eq!(group.sorting_columns().unwrap().len(), 2);
-    assert!(metadata.column_index().is_some() && metadata.offset_index().is_some());
+    assert!(metadata.page_index().is_some());
 }
 
 #[test]

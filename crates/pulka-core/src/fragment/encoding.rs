@@ -1,7 +1,6 @@
 //! How the columns of a fragment are encoded, decided by a sample of the rows.
 
 use std::collections::HashSet;
-use std::hash::BuildHasher;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};

@@ -4,7 +4,6 @@
 //! bytes; a column that is missing counts as all null.
 
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};

@@ -18,7 +18,9 @@ def test_results_equal_duckdb_over_fragments_and_fresh(lake):
     import pyarrow as pa
 
     events = pa.Table.from_pylist(EVENTS)  # noqa: F841 - DuckDB finds it by name
-    select = 'select service, count(*), sum({0}), max(duration), count(*) filter (where ok) from {1} group by 1 order by 1'
+    select = (
+        "select service, count(*), sum({0}), max(duration), count(*) filter (where ok) from {1} group by 1 order by 1"
+    )
     ours = lake.rows(select.format("http.status_code", "logs"))
     assert ours == duckdb.sql(select.format('"http.status_code"', "events")).fetchall()
 
@@ -173,7 +175,9 @@ def test_a_query_that_runs_too_long_names_the_setting(make_lake):
 def test_a_query_that_needs_too_much_memory_names_the_setting(make_lake):
     lake = make_lake(memory_bytes=2 << 20)
     with pytest.raises(LimitExceeded) as caught:
-        lake.rows("select count(*) from generate_series(1, 900000) a join generate_series(1, 900000) b on a.value = b.value")
+        lake.rows(
+            "select count(*) from generate_series(1, 900000) a join generate_series(1, 900000) b on a.value = b.value"
+        )
     assert "query_memory_bytes" in caught.value.hint
 
 

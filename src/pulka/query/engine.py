@@ -190,7 +190,7 @@ class DataFusionEngine:
                 word = (messages.unknown_field(error) or "").rpartition(".")[2]
                 name = unique_match(word, paths)
                 if name is None or (sql := quote_word(before := sql, word, name)) == before:
-                    raise query.translate(error) from None
+                    raise query.translate(error) from error
         raise query.translate(ValueError("too many names that differ by case only"))
 
     async def _sources(self, query: _Query, prepared: _Prepared) -> list[_Source]:
@@ -255,7 +255,7 @@ class DataFusionEngine:
         except PulkaError:
             raise
         except Exception as error:
-            raise query.translate(error) from None
+            raise query.translate(error) from error
 
 
 def _count(stats: QueryStats, sources: list[_Source]) -> None:

@@ -91,9 +91,17 @@ def _subqueries(expression: Any) -> Iterator[Any]:
             yield from current.to_variant().subquery().input()
             continue
         try:
-            open_ += current.rex_call_operands()
+            open_ += _operands(current)
         except Exception:  # noqa: S112 - a kind the binding cannot open; the caller counts the scans
             continue
+
+
+def _operands(expression: Any) -> list[Any]:
+    """The parts of an expression; the binding says that a leaf is its own only part."""
+    if expression.variant_name() in ("Column", "Literal"):
+        return []
+    name = expression.canonical_name()
+    return [part for part in expression.rex_call_operands() if part.canonical_name() != name]
 
 
 def _time_range(predicate: Predicate) -> TimeRange:

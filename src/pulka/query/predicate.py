@@ -140,9 +140,9 @@ def _literal(expression: Expr) -> Any:
         return None
     scalar = expression.python_value()
     kind = str(scalar.type)
-    if kind.startswith("timestamp"):
-        return scalar.value if kind.startswith("timestamp[ns") else None
-    return scalar.as_py()
+    if kind.startswith("timestamp[ns"):
+        return scalar.value
+    return scalar.as_py() if kind in ("bool", "int64", "double", "string") else None
 
 
 def _in_list(_: Expr, variant: Any, table: LogicalTable) -> Predicate:

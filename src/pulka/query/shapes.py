@@ -66,7 +66,7 @@ def shape_of_fragment(fragment: Fragment, used: Iterable[str]) -> Shape:
     """The shape of a fragment as far as the `used` fields go."""
     wanted = frozenset(used)
     columns = frozenset(stats.column for stats in fragment.columns if stats.column.path in wanted)
-    return Shape(columns, wanted & fragment.residual.keys())
+    return Shape(columns, wanted & frozenset(fragment.residual))
 
 
 def shape_of_batch(batch: pa.RecordBatch, used: Iterable[str], well_known: Iterable[str]) -> Shape:

@@ -62,9 +62,7 @@ def encode(rows, residual=()):
             metadata = {"pulka.path": path, "pulka.type": kind} if kind != most or kind == "json" else None
             fields.append(pa.field(path if kind == most else f"{path}#{kind}", arrow_type(kind), metadata=metadata))
             cells = [row.get(path) for row in rows]
-            arrays.append(
-                pa.array([_cell(c) if KINDS.get(type(c)) == kind else None for c in cells], arrow_type(kind))
-            )
+            arrays.append(pa.array([_cell(c) if KINDS.get(type(c)) == kind else None for c in cells], arrow_type(kind)))
     if residual:
         fields.append(pa.field(RESIDUAL, pa.string()))
         rest = [{path: row[path] for path in sorted(residual) if row.get(path) is not None} for row in rows]

@@ -18,7 +18,9 @@ def test_results_equal_duckdb_over_fragments_and_fresh(lake):
     import pyarrow as pa
 
     events = pa.Table.from_pylist(EVENTS)  # noqa: F841 - DuckDB finds it by name
-    select = 'select service, count(*), sum({0}), max(duration), count(*) filter (where ok) from {1} group by 1 order by 1'
+    select = (
+        "select service, count(*), sum({0}), max(duration), count(*) filter (where ok) from {1} group by 1 order by 1"
+    )
     ours = lake.rows(select.format("http.status_code", "logs"))
     assert ours == duckdb.sql(select.format('"http.status_code"', "events")).fetchall()
 
@@ -91,7 +93,7 @@ def test_six_hundred_fields(lake):
         ("select duration > (select max(duration) from logs where service = 's1') from logs where timestamp = to_timestamp_nanos(39)", [(True,)]),
         ("select count(*) from logs where exists (select 1 from spans)", [(0,)]),
         ("select count(*) from logs where false", [(0,)]),
-        ("select n from (select service as n, * from logs union all select name, * from (select service as name, * from logs)) limit 1", [("s0",)]),
+        ("select max(service) from (select * from logs union all select * from logs)", [("s2",)]),
         ("select t.a from logs as t(ts, e, a) where t.ts = to_timestamp_nanos(1)", BadQuery),
         ("select service from logs;", None),
         ("(select 1)", [(1,)]),
@@ -173,7 +175,9 @@ def test_a_query_that_runs_too_long_names_the_setting(make_lake):
 def test_a_query_that_needs_too_much_memory_names_the_setting(make_lake):
     lake = make_lake(memory_bytes=2 << 20)
     with pytest.raises(LimitExceeded) as caught:
-        lake.rows("select array_agg(value) from generate_series(1, 5000000)")
+        lake.rows(
+            "select count(*) from generate_series(1, 900000) a join generate_series(1, 900000) b on a.value = b.value"
+        )
     assert "query_memory_bytes" in caught.value.hint
 
 

@@ -1,0 +1,281 @@
+"""The Engine on DataFusion: bind and plan once on empty tables, prune, then run the same SQL over what is left."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from datafusion import DataFrame, SessionContext
+
+from pulka.errors import PulkaError
+from pulka.model.fields import TIMESTAMP
+from pulka.model.tables import table as definition
+from pulka.model.windows import TimeRange
+from pulka.query import messages, shapes
+from pulka.query.limits import Bounds, Deadline, bounded, bounds
+from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
+from pulka.query.plan import Use, uses
+from pulka.query.prune import may_match
+from pulka.query.schema import LogicalTable, logical_tables
+from pulka.query.session import open_session, read_only
+from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, QueryStats, Result
+
+__all__ = ["DataFusionEngine"]
+
+_STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
+_NAMES_TRIED_MAX = 64
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Source:
+    """What a query reads of one table, after pruning."""
+
+    use: Use
+    window: TimeRange
+    fragments: list[Fragment]
+    fresh: list[pa.RecordBatch]
+    pruned: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return len(self.fragments) + sum(self.pruned.values())
+
+    @property
+    def fresh_rows(self) -> int:
+        return sum(batch.num_rows for batch in self.fresh)
+
+    @property
+    def bytes(self) -> int:
+        return sum(fragment.bytes for fragment in self.fragments)
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A query bound to its tables."""
+
+    sql: str
+    tables: Mapping[str, LogicalTable]
+    schema: pa.Schema
+    uses: Mapping[str, Use]
+
+
+@dataclass(slots=True)
+class _Query:
+    """One query on its way: what it may use, where it keeps its links and spills, and what it has counted."""
+
+    engine: "DataFusionEngine"
+    tenant: str
+    window: TimeRange
+    bounds: Bounds
+    deadline: Deadline
+    scratch: "tempfile.TemporaryDirectory[str]"
+    stats: QueryStats = field(default_factory=QueryStats)
+    known: Mapping[str, LogicalTable] = field(default_factory=dict)
+    functions: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.deadline.close()
+        self.scratch.cleanup()
+
+    def translate(self, error: Exception) -> PulkaError:
+        return messages.translate(error, self.known, self.functions)
+
+    def session(self) -> SessionContext:
+        spill = Path(self.scratch.name, "spill")
+        return open_session(self.bounds.memory_bytes, self.engine.threads, spill)
+
+
+class DataFusionEngine:
+    """`pulka.seams.Engine`. `object_path` gives the local file of a fragment."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        fresh: Fresh,
+        object_path: Callable[[Fragment], str],
+        *,
+        clock: Clock,
+        memory_bytes: int = 1 << 30,
+        time_s: float = 60,
+        rows: int = 100_000,
+        threads: int = 2,
+        scratch: Path | None = None,
+    ) -> None:
+        self.threads = threads
+        self._catalog = catalog
+        self._fresh = fresh
+        self._object_path = object_path
+        self._clock = clock
+        self._bounds = Bounds(memory_bytes, time_s, rows)
+        self._scratch = scratch
+
+    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
+        """Run a SELECT; the work happens while the batches are read."""
+        query = self._open(tenant, window, limits)
+        try:
+            return await self._start(query, sql)
+        except BaseException:
+            query.close()
+            raise
+
+    async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]:
+        """What the query would read, and what was pruned by which means."""
+        query = self._open(tenant, window, Limits())
+        try:
+            prepared, sources = await self._prepare(query, sql)
+            frame = await self._timed(query, "execute", asyncio.to_thread(self._bind, query, prepared, sources))
+            plan = frame.optimized_logical_plan().display_indent()
+            return {"tables": [_funnel(source) for source in sources], "plan": plan}
+        finally:
+            query.close()
+
+    def _open(self, tenant: str, window: TimeRange, limits: Limits) -> _Query:
+        own = bounds(limits, self._bounds)
+        scratch = tempfile.TemporaryDirectory(prefix="pulka-query-", dir=self._scratch, ignore_cleanup_errors=True)
+        return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
+
+    async def _start(self, query: _Query, sql: str) -> Result:
+        prepared, sources = await self._prepare(query, sql)
+        _count(query.stats, sources)
+        began = self._clock.monotonic_s()
+        frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
+        return Result(frame.schema(), self._stream(query, frame, began), query.stats)
+
+    async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
+        try:
+            stream = await query.deadline.of(asyncio.to_thread(self._guarded, query, frame.execute_stream))
+            async for batch in bounded(stream, query.bounds.rows, query.deadline, query.stats, query.translate):
+                yield batch
+        finally:
+            query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
+            query.close()
+
+    async def _prepare(self, query: _Query, sql: str) -> tuple[_Prepared, list[_Source]]:
+        statement = check_select(sql)
+        published = await query.deadline.of(self._catalog.tables(query.tenant))
+        query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
+        prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
+        sources = await self._timed(query, "prune", self._sources(query, prepared))
+        return prepared, sources
+
+    async def _timed(self, query: _Query, stage: str, work: Awaitable[T]) -> T:
+        began = self._clock.monotonic_s()
+        done: T = await query.deadline.of(work)
+        query.stats.time_ms[stage] = (self._clock.monotonic_s() - began) * 1000
+        return done
+
+    def _plan(self, query: _Query, sql: str) -> _Prepared:
+        tables = mentioned(sql, query.known)
+        session = query.session()
+        query.functions = [*session.udfs(), *session.udafs(), *session.udwfs()]
+        for table in tables.values():
+            session.register_record_batches(table.name, [[table.empty()]])
+        sql, frame = self._resolve(query, session, quote_paths(sql, tables), tables)
+        return _Prepared(sql, tables, frame.schema(), self._guarded(query, lambda: uses(frame, tables)))
+
+    def _resolve(
+        self, query: _Query, session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]
+    ) -> tuple[str, DataFrame]:
+        """Bind the query; a name that only differs by case from exactly one field is taken for it."""
+        paths = {path for table in tables.values() for path in table.fields}
+        for _ in range(_NAMES_TRIED_MAX):
+            try:
+                return sql, read_only(session, sql)
+            except Exception as error:
+                word = (messages.unknown_field(error) or "").rpartition(".")[2]
+                name = unique_match(word, paths)
+                if name is None or (sql := quote_word(before := sql, word, name)) == before:
+                    raise query.translate(error) from error
+        raise query.translate(ValueError("too many names that differ by case only"))
+
+    async def _sources(self, query: _Query, prepared: _Prepared) -> list[_Source]:
+        return [await self._source(query, use) for use in prepared.uses.values()]
+
+    async def _source(self, query: _Query, use: Use) -> _Source:
+        """Fresh batches first, then the snapshot: what is published in between is in both, and dropped from the first."""
+        window = use.window(query.window)
+        fresh = self._fresh.fresh(query.tenant, use.table.name)
+        snapshot = await self._catalog.snapshot(query.tenant, use.table.name, window)
+        batches = [b for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
+        predicate = use.predicate()
+        kept = await asyncio.to_thread(
+            lambda: [fragment for fragment in snapshot.fragments if may_match(predicate, fragment, use.table)]
+        )
+        pruned = {"time": snapshot.pruned_by_time, "min_max": len(snapshot.fragments) - len(kept)}
+        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
+
+    def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
+        """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
+        if not _STAR.search(prepared.sql):
+            try:
+                frame = self._bound(query, prepared, sources, every=False)
+                if frame.schema().names == prepared.schema.names:
+                    return frame
+            except Exception:  # noqa: S110 - a name the text hides, as in column aliases of a table: show all fields
+                pass
+        return self._guarded(query, lambda: self._bound(query, prepared, sources, every=True))
+
+    def _bound(self, query: _Query, prepared: _Prepared, sources: list[_Source], every: bool) -> DataFrame:
+        session = query.session()
+        read = {source.use.table.name for source in sources if source.fragments or source.fresh}
+        for table in prepared.tables.values():
+            if table.name not in read:
+                session.register_record_batches(table.name, [[table.empty()]])
+        for source in sources:
+            if source.use.table.name in read:
+                fields = source.use.table.fields
+                shown = frozenset(path for path in fields if every or path.replace('"', '""') in prepared.sql)
+                session.register_view(source.use.table.name, self._view(query, session, source, shown))
+        return read_only(session, prepared.sql)
+
+    def _view(self, query: _Query, session: SessionContext, source: _Source, shown: frozenset[str]) -> DataFrame:
+        table = source.use.table
+        used = frozenset(source.use.columns) | {TIMESTAMP}
+        fields = [field for field in table.fields.values() if field.path in used]
+        folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
+        frames = []
+        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.fragments)
+        for number, (shape, members) in enumerate(stored):
+            paths = [Path(self._object_path(one)).absolute() for one in members]
+            scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
+            frames.append(shapes.project(scan, shape, fields))
+        known = definition(table.name).columns
+        for shape, batches in shapes.group((shapes.shape_of_batch(one, used, known), one) for one in source.fresh):
+            frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
+        return shapes.build_view(frames, table, used, shown, query.window)
+
+    def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except PulkaError:
+            raise
+        except Exception as error:
+            raise query.translate(error) from error
+
+
+def _count(stats: QueryStats, sources: list[_Source]) -> None:
+    for source in sources:
+        stats.fragments_total += source.total
+        stats.fragments_scanned += len(source.fragments)
+        stats.fresh_rows += source.fresh_rows
+        stats.bytes_scanned += source.bytes
+        for reason, number in source.pruned.items():
+            stats.fragments_pruned[reason] = stats.fragments_pruned.get(reason, 0) + number
+
+
+def _funnel(source: _Source) -> dict[str, Any]:
+    return {
+        "table": source.use.table.name,
+        "fragments_total": source.total,
+        "pruned": source.pruned,
+        "scanned": len(source.fragments),
+        "fresh_rows": source.fresh_rows,
+        "bytes": source.bytes,
+        "columns": sorted(source.use.columns),
+        "filters": source.use.filters,
+    }

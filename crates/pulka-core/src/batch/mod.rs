@@ -9,3 +9,4 @@ mod values;
 pub use builder::{BatchBuilder, BatchOptions, FieldId};
 pub use field::{Column, FieldType, RESIDUAL, TIMESTAMP};
 pub use values::Value;
+pub(crate) use values::write_str;

@@ -263,7 +263,8 @@ fn write_f64(text: &mut String, value: f64) {
     }
 }
 
-fn write_str(text: &mut String, value: &str) {
+/// Append `value` as a JSON string.
+pub(crate) fn write_str(text: &mut String, value: &str) {
     text.push('"');
     let mut from = 0;
     for (at, byte) in value.bytes().enumerate() {

@@ -6,4 +6,5 @@ pub mod json;
 pub mod options;
 pub mod otlp;
 pub mod report;
+pub mod rules;
 pub mod time;

@@ -49,6 +49,8 @@ fn write_escape(text: &mut String, byte: u8) {
         b'\n' => text.push_str("\\n"),
         b'\r' => text.push_str("\\r"),
         b'\t' => text.push_str("\\t"),
+        0x08 => text.push_str("\\b"),
+        0x0c => text.push_str("\\f"),
         _ => {
             text.push_str("\\u00");
             write_hex(text, &[byte]);

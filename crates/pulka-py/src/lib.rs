@@ -1,10 +1,13 @@
 //! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`.
 
 mod batch;
+mod csv;
 mod decode;
+mod decompress;
 mod fragment;
 mod journal;
 mod options;
+mod otlp;
 
 use pyo3::prelude::*;
 
@@ -22,6 +25,9 @@ mod _native {
         journal::register(module)?;
         options::register(module)?;
         decode::register(module)?;
+        decompress::register(module)?;
+        csv::register(module)?;
+        otlp::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

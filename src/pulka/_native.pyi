@@ -98,7 +98,10 @@ def journal_encode(sequence: int, tenant: str, table: str, arrival_ns: int, batc
 
 def journal_scan(data: bytes, offset: int = 0) -> tuple[list[tuple[int, int, int]], int, str]:
     """Walk the frames of a segment: ([(sequence, offset, length)], offset after the last good frame, what ended the walk:
-    "" at the exact end, "torn" when the rest is an incomplete or zero tail, "corrupt" when a bad frame is followed by a good one)."""
+    "" at the exact end, "torn" when the rest is an incomplete or zero tail, "corrupt" when it is damaged otherwise)."""
+
+def journal_resync(data: bytes, offset: int) -> int:
+    """Offset of the first good frame behind the bad one at `offset`; the length of the data when there is none."""
 
 def journal_decode(frame: bytes) -> tuple[int, str, str, int, pa.RecordBatch, str | None, bytes]:
     """Inverse of journal_encode; ValueError when the checksum or the format is wrong."""

@@ -16,6 +16,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        journal::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,0 +1,6 @@
+"""Public fakes: a clock that stands still (`clock`) and a disk that fails on demand (`disk`).
+
+In: what should go wrong, and when. Out: implementations of the seams for tests.
+Guarantees: seeded, so every failure repeats.
+Never: imported by anything but tests.
+"""

@@ -96,9 +96,12 @@ def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
 def journal_encode(sequence: int, tenant: str, table: str, arrival_ns: int, batch: pa.RecordBatch, dedup_key: str | None, ack: bytes) -> bytes:
     """One framed journal record: magic, lengths, CRC32C, header, Arrow IPC (lz4)."""
 
-def journal_scan(data: bytes) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]], int]:
-    """Walk the frames of a segment: good frames as (sequence, offset, length), corrupt ranges between them, and the end of the
-    last good frame. What follows that end is a torn tail."""
+def journal_scan(data: bytes, offset: int = 0) -> tuple[list[tuple[int, int, int]], int, str]:
+    """Walk the frames of a segment: ([(sequence, offset, length)], offset after the last good frame, what ended the walk:
+    "" at the exact end, "torn" when the rest is an incomplete or zero tail, "corrupt" when it is damaged otherwise)."""
+
+def journal_resync(data: bytes, offset: int) -> int:
+    """Offset of the first good frame behind the bad one at `offset`; the length of the data when there is none."""
 
 def journal_decode(frame: bytes) -> tuple[int, str, str, int, pa.RecordBatch, str | None, bytes]:
     """Inverse of journal_encode; ValueError when the checksum or the format is wrong."""

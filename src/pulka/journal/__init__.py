@@ -1,6 +1,6 @@
-"""The durable log between intake and store.
+"""The durable log of acknowledged batches: `wal.WalJournal` on files, `memory.MemoryJournal` without.
 
-In: decoded batches of acknowledged requests. Out: the same batches, in order per partition, at least once.
-Guarantees: what `append` returned for survives kill -9 and power loss; a torn tail is cut, corrupt bytes are kept aside and reported.
-Never: knows what a table is, or waits for the store.
+In: event batches, appended by intake. Out: the same batches in order, per partition, to the writer.
+Guarantees: what `append` returned for is on disk; damage is cut, quarantined and reported, never skipped in silence.
+Never: looks into a batch, forgets a record before `release`, or grows past its settings.
 """

@@ -1,6 +1,6 @@
-"""Public fakes and contract suites of the seams.
+"""Public fakes: a clock that stands still (`clock`) and a disk that fails on demand (`disk`).
 
-In: nothing but what a test puts in. Out: implementations of the seams that live in memory.
-Guarantees: they keep the same contract as the real ones.
-Never: used by the server.
+In: what should go wrong, and when. Out: implementations of the seams for tests.
+Guarantees: seeded, so every failure repeats.
+Never: imported by anything but tests.
 """

@@ -49,43 +49,54 @@ class PulkaError(Exception):
 class BadInput(PulkaError):
     """What was sent cannot be taken as it is."""
 
-    kind, http_status, exit_code = "bad_input", 400, 1
+    kind: ClassVar[Kind] = "bad_input"
+    http_status: ClassVar[int] = 400
+    exit_code: ClassVar[int] = 1
 
 
 class BadQuery(BadInput):
     """The query does not parse, or names what does not exist."""
 
-    kind = "bad_query"
+    kind: ClassVar[Kind] = "bad_query"
 
 
 class TooLarge(BadInput):
     """More bytes than a setting allows."""
 
-    kind, http_status = "too_large", 413
+    kind: ClassVar[Kind] = "too_large"
+    http_status: ClassVar[int] = 413
 
 
 class NotFound(PulkaError):
     """No such table, fragment or setting."""
 
-    kind, http_status, exit_code = "not_found", 404, 1
+    kind: ClassVar[Kind] = "not_found"
+    http_status: ClassVar[int] = 404
+    exit_code: ClassVar[int] = 1
 
 
 class Denied(PulkaError):
     """The caller may not do this."""
 
-    kind, http_status, exit_code = "denied", 403, 1
+    kind: ClassVar[Kind] = "denied"
+    http_status: ClassVar[int] = 403
+    exit_code: ClassVar[int] = 1
 
 
 class LimitExceeded(PulkaError):
     """A query met one of its limits; the hint names the setting."""
 
-    kind, http_status, exit_code = "limit_exceeded", 422, 1
+    kind: ClassVar[Kind] = "limit_exceeded"
+    http_status: ClassVar[int] = 422
+    exit_code: ClassVar[int] = 1
 
 
 class Temporary(PulkaError):
     """Nothing is wrong with the request: the same one succeeds later."""
 
-    kind, http_status, exit_code = "temporary", 503, 3
+    kind: ClassVar[Kind] = "temporary"
+    http_status: ClassVar[int] = 503
+    exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(message, hint=hint)
@@ -95,19 +106,23 @@ class Temporary(PulkaError):
 class Conflict(Temporary):
     """An optimistic commit lost the race."""
 
-    kind = "conflict"
+    kind: ClassVar[Kind] = "conflict"
 
 
 class Misconfigured(PulkaError):
     """A setting or the machine stands in the way."""
 
-    kind, http_status, exit_code = "misconfigured", 500, 2
+    kind: ClassVar[Kind] = "misconfigured"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 2
 
 
 class Corrupt(PulkaError):
     """Stored bytes fail their checksum or their format."""
 
-    kind, http_status, exit_code = "corrupt", 500, 4
+    kind: ClassVar[Kind] = "corrupt"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 4
 
 
 def nearest(name: str, candidates: "list[str] | tuple[str, ...]") -> str:

@@ -20,7 +20,14 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        batch::register(module)?;
+        csv::register(module)?;
+        decode::register(module)?;
+        decompress::register(module)?;
+        fragment::register(module)?;
         journal::register(module)?;
+        options::register(module)?;
+        otlp::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

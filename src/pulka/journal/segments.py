@@ -34,6 +34,12 @@ class RecoveryReport:
     void_records: int = 0
     corrupt_ranges: list[tuple[Path, int]] = field(default_factory=list)
 
+    def sentences(self) -> list[str]:
+        """For the user, when there is something to say."""
+        torn = [f"the journal ended in a torn write of {self.torn_bytes:,} bytes that was never acknowledged; it is cut"]
+        kept = [f"{size:,} corrupt bytes of the journal were put aside in {copy}" for copy, size in self.corrupt_ranges]
+        return (torn if self.torn_bytes else []) + kept
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -16,7 +16,8 @@ fn batch(values: &[Option<i64>], texts: &[Option<String>]) -> RecordBatch {
 
 fn frame(sequence: u64) -> Vec<u8> {
     let batch = batch(&[Some(sequence as i64), None], &[None, Some("x".repeat(100))]);
-    let frame = FrameRef { sequence, arrival_ns: 7, tenant: "t", table: "logs", dedup_key: None, ack: b"ok", batch: &batch };
+    let frame =
+        FrameRef { sequence, arrival_ns: 7, tenant: "t", table: "logs", dedup_key: None, ack: b"ok", batch: &batch };
     encode(&frame).unwrap()
 }
 
@@ -69,7 +70,15 @@ fn a_zero_tail_is_torn_and_a_complete_bad_last_frame_is_corrupt() {
 fn a_frame_inside_the_answer_of_a_bad_frame_is_not_a_frame() {
     let inner = frame(99);
     let batch = batch(&[Some(1)], &[None]);
-    let outer = FrameRef { sequence: 1, arrival_ns: 0, tenant: "t", table: "logs", dedup_key: None, ack: &inner, batch: &batch };
+    let outer = FrameRef {
+        sequence: 1,
+        arrival_ns: 0,
+        tenant: "t",
+        table: "logs",
+        dedup_key: None,
+        ack: &inner,
+        batch: &batch,
+    };
     let mut data = encode(&outer).unwrap();
     let length = data.len();
     data.extend(frame(2));
@@ -82,7 +91,8 @@ fn a_frame_inside_the_answer_of_a_bad_frame_is_not_a_frame() {
 fn names_that_do_not_fit_are_refused() {
     let batch = batch(&[], &[]);
     let long = "t".repeat(70_000);
-    let frame = FrameRef { sequence: 1, arrival_ns: 0, tenant: &long, table: "logs", dedup_key: None, ack: b"", batch: &batch };
+    let frame =
+        FrameRef { sequence: 1, arrival_ns: 0, tenant: &long, table: "logs", dedup_key: None, ack: b"", batch: &batch };
     assert!(encode(&frame).unwrap_err().to_string().contains("tenant"));
 }
 

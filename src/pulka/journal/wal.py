@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pulka.errors import Temporary, TooLarge
+from pulka.errors import Misconfigured, Temporary, TooLarge
 from pulka.journal.disk import Disk
 from pulka.journal.partition import Append, Partition
 from pulka.journal.segments import RecoveryReport, Segments
@@ -60,11 +60,25 @@ class WalJournal:
 
         `tail_bytes_max` bounds the recent records kept in memory, over all partitions.
         """
+        try:
+            return await cls._open(
+                directory, clock, partitions, commit_delay_ms / 1000, segment_bytes, bytes_max, backlog_bytes_max, tail_bytes_max, disk or Disk()
+            )  # fmt: skip
+        except OSError as error:
+            raise Misconfigured(
+                f"the journal in {directory} cannot be opened: {error.strerror}",
+                hint="see that the directory is writable and its disk has space and works",
+            ) from error
+
+    @classmethod
+    async def _open(
+        cls, directory: Path, clock: Clock, partitions: int, delay_s: float, segment_bytes: int, bytes_max: int, backlog_bytes_max: int, tail_bytes_max: int, disk: Disk
+    ) -> "WalJournal":  # fmt: skip
         count = await asyncio.to_thread(_count_partitions, directory, partitions)
         recovered = RecoveryReport()
         rotate_bytes = min(segment_bytes, bytes_max) // 8
         logs = [
-            Segments(directory / f"p{number:03d}", number, disk or Disk(), segment_bytes, rotate_bytes, recovered)
+            Segments(directory / f"p{number:03d}", number, disk, segment_bytes, rotate_bytes, recovered)
             for number in range(count)
         ]
         for log in logs:  # one after the other: recovery holds a whole segment in memory
@@ -72,7 +86,7 @@ class WalJournal:
         executor = ThreadPoolExecutor(count, "journal")
         group_bytes = min(_GROUP_BYTES, segment_bytes)
         opened = [
-            Partition(number, log, clock=clock, executor=executor, delay_s=commit_delay_ms / 1000, group_bytes=group_bytes, tail_bytes=tail_bytes_max // count)
+            Partition(number, log, clock=clock, executor=executor, delay_s=delay_s, group_bytes=group_bytes, tail_bytes=tail_bytes_max // count)
             for number, log in enumerate(logs)
         ]  # fmt: skip
         return cls(opened, executor, clock, bytes_max, backlog_bytes_max, recovered)

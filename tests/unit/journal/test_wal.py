@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pulka.errors import BadInput, PulkaError, Temporary
+from pulka.errors import BadInput, Misconfigured, PulkaError, Temporary
 from pulka.journal.wal import WalJournal
 from pulka.seams import Record
 from pulka.testing.clock import FakeClock
@@ -249,6 +249,12 @@ async def test_damage_while_running_is_quarantined_by_the_reader(tmp_path: Path)
 
 
 # Failing disks
+
+
+async def test_a_directory_that_cannot_be_opened_is_a_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="cannot be opened"):
+        await opened(tmp_path / "file")
 
 
 async def test_short_writes_are_finished(tmp_path: Path) -> None:

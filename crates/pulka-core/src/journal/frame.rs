@@ -78,7 +78,10 @@ pub fn encode(frame: &FrameRef) -> Result<Vec<u8>, FrameError> {
 
 fn write_header(out: &mut Vec<u8>, frame: &FrameRef) -> Result<(), FrameError> {
     let key_bytes = match frame.dedup_key {
-        Some(key) => u32::try_from(key.len()).ok().filter(|&length| length != NO_KEY).ok_or(FrameError::TooLong("the dedup key"))?,
+        Some(key) => u32::try_from(key.len())
+            .ok()
+            .filter(|&length| length != NO_KEY)
+            .ok_or(FrameError::TooLong("the dedup key"))?,
         None => NO_KEY,
     };
     let tenant_bytes = u16::try_from(frame.tenant.len()).map_err(|_| FrameError::TooLong("the tenant"))?;

@@ -61,7 +61,8 @@ fn why(data: &[u8], offset: usize, error: &FrameError) -> End {
 /// The length a bad frame claims is tried first: what looks like a frame inside its payload is not one.
 pub fn resync(data: &[u8], offset: usize) -> usize {
     let rest = data.get(offset..).unwrap_or_default();
-    if let Some(next) = claimed_length(rest).filter(|&length| length > MAGIC.len()).and_then(|length| offset.checked_add(length))
+    if let Some(next) =
+        claimed_length(rest).filter(|&length| length > MAGIC.len()).and_then(|length| offset.checked_add(length))
         && (next == data.len() || is_frame(data, next))
     {
         return next;

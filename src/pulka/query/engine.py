@@ -16,7 +16,7 @@ from pulka.model.fields import TIMESTAMP
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
-from pulka.query.limits import Bounds, Deadline, bounded, bounds
+from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
 from pulka.query.prune import may_match
@@ -147,11 +147,14 @@ class DataFusionEngine:
         return Result(frame.schema(), self._stream(query, frame, began), query.stats)
 
     async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
+        running = None
         try:
-            stream = await query.deadline.of(asyncio.to_thread(self._guarded, query, frame.execute_stream))
-            async for batch in bounded(stream, query.bounds.rows, query.deadline, query.stats, query.translate):
+            running = Running(await query.deadline.of(asyncio.to_thread(self._guarded, query, frame.execute_stream)))
+            async for batch in bounded(running, query.bounds.rows, query.deadline, query.stats, query.translate):
                 yield batch
         finally:
+            if running is not None:
+                running.close()
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
             query.close()
 

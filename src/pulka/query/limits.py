@@ -1,7 +1,11 @@
-"""A running result within its bounds: rows, wall time, memory; closing it stops the work."""
+"""A running result within its bounds: rows, wall time, memory; closing it stops the work.
+
+The caller is answered at the deadline whatever happens. The work itself stops at DataFusion's next point of rest; a join
+whose output dwarfs its input has none in DataFusion 54 and keeps a thread busy until it is through.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +14,7 @@ import pyarrow as pa
 from pulka.errors import LimitExceeded, PulkaError
 from pulka.seams import Clock, Limits, QueryStats
 
-__all__ = ["Bounds", "Deadline", "bounded", "bounds"]
+__all__ = ["Bounds", "Deadline", "Running", "bounded", "bounds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +60,30 @@ class Deadline:
         self._timer.cancel()
 
 
-async def bounded(
-    stream: Any, rows: int, deadline: Deadline, stats: QueryStats, translate: Callable[[Exception], PulkaError]
-) -> AsyncGenerator[pa.RecordBatch, None]:
-    """The batches of a DataFusion stream, at most `rows` rows of them."""
-    while True:
+class Running:
+    """A DataFusion stream that can be let go of, even while a traceback still holds the frames that read it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def next(self) -> pa.RecordBatch | None:
+        """The next batch, or None at the end."""
         try:
-            batch = (await deadline.of(_next(stream))).to_pyarrow()
-        except _End:
-            return
-        except PulkaError:
-            raise
-        except Exception as error:
-            raise translate(error) from None
+            batch: pa.RecordBatch = (await anext(self._stream)).to_pyarrow()
+        except StopAsyncIteration:
+            return None
+        return batch
+
+    def close(self) -> None:
+        """Drop the stream: that stops the work in DataFusion."""
+        self._stream = None
+
+
+async def bounded(
+    running: Running, rows: int, deadline: Deadline, stats: QueryStats, translate: Callable[[Exception], PulkaError]
+) -> AsyncGenerator[pa.RecordBatch, None]:
+    """The batches of a query, at most `rows` rows of them."""
+    while (batch := await _translated(deadline.of(running.next()), translate)) is not None:
         left = rows - stats.rows
         stats.truncated = batch.num_rows > left
         stats.rows += min(batch.num_rows, left)
@@ -78,12 +93,10 @@ async def bounded(
             return
 
 
-class _End(Exception):  # noqa: N818 - not an error: StopAsyncIteration may not leave a task
-    pass
-
-
-async def _next(stream: Any) -> Any:
+async def _translated(work: Awaitable[Any], translate: Callable[[Exception], PulkaError]) -> Any:
     try:
-        return await anext(stream)
-    except StopAsyncIteration:
-        raise _End from None
+        return await work
+    except PulkaError:
+        raise
+    except Exception as error:
+        raise translate(error) from error

@@ -23,7 +23,7 @@ _CAST = re.compile(r"Cast error: .*?to value of (\w+)")
 def translate(error: BaseException, tables: Mapping[str, LogicalTable], functions: Iterable[str] = ()) -> PulkaError:
     """The error a user sees for an exception of DataFusion."""
     text = str(error)
-    if "Resources exhausted" in text:
+    if "Resources exhausted" in text or "Not enough memory" in text:
         return out_of_memory()
     if match := _TABLE.search(text):
         return BadQuery(f"there is no table `{match[1][:80]}`", hint=_near(match[1], tables, "your tables"))

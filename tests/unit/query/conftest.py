@@ -1,4 +1,5 @@
 import asyncio
+import importlib.util
 import json
 import sys
 import types
@@ -15,9 +16,9 @@ from pulka.model.windows import TimeRange
 from pulka.seams import ColumnStats, Fragment, Limits, Position, Publication
 from pulka.testing.catalog import MemoryCatalog, MemoryFresh
 
-try:
-    import pulka._native
-except ImportError:  # a tree without the native module built: the same contract, by way of json
+if (
+    importlib.util.find_spec("pulka._native") is None
+):  # a tree without the native module built: the same contract, by way of json
 
     def residual_get(residual, path, kind):
         wanted = {"bool": bool, "i64": int, "f64": float, "str": str}
@@ -37,8 +38,9 @@ except ImportError:  # a tree without the native module built: the same contract
 
     sys.modules["pulka._native"] = types.SimpleNamespace(residual_get=residual_get)
 
-from pulka.query import DataFusionEngine  # noqa: E402
+from pulka.query import DataFusionEngine
 
+ALWAYS, UNLIMITED = TimeRange(), Limits()
 KINDS = {bool: "bool", int: "i64", float: "f64", str: "str", list: "json", dict: "json"}
 
 
@@ -118,7 +120,7 @@ class Lake:
         at = Position(0, sequence)
         self.fresh.add(tenant, table, at, encode(rows, residual), residual_types(rows, residual))
 
-    def run(self, sql, *, tenant="acme", window=TimeRange(), limits=Limits()):
+    def run(self, sql, *, tenant="acme", window=ALWAYS, limits=UNLIMITED):
         async def go():
             result = await self.engine.run(sql, tenant, window, limits)
             batches = [batch async for batch in result.batches]
@@ -129,7 +131,7 @@ class Lake:
     def rows(self, sql, **options):
         return [tuple(row.values()) for row in self.run(sql, **options)[0].to_pylist()]
 
-    def explain(self, sql, *, tenant="acme", window=TimeRange()):
+    def explain(self, sql, *, tenant="acme", window=ALWAYS):
         return asyncio.run(self.engine.explain(sql, tenant, window))
 
 

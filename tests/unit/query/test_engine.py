@@ -168,7 +168,7 @@ def test_rows_beyond_the_limit_are_cut_and_said_so(lake):
 def test_a_query_that_runs_too_long_names_the_setting(make_lake):
     lake = make_lake(time_s=0.3)
     with pytest.raises(LimitExceeded) as caught:
-        lake.rows("select sum(a.value * b.value) from generate_series(1, 1000000) a, generate_series(1, 1000000) b")
+        lake.rows("select sum(value) from generate_series(1, 1000000000000)")
     assert "query_time_s" in caught.value.hint
 
 

@@ -18,6 +18,8 @@ const RESIDUAL_ROWS_MIN: usize = 100;
 /// Field that names the paths whose strings were cut.
 const TRUNCATED: &str = "truncated";
 const NONE: u32 = u32::MAX;
+/// What a value costs beside its text: row number and end, or row number and number.
+const VALUE_BYTES: usize = 12;
 
 /// What a batch builder must know; shared by all batches of a table.
 #[derive(Clone, Debug)]
@@ -210,6 +212,7 @@ impl BatchBuilder {
         self.note_cuts();
         self.times.push(self.row.time);
         self.warn("duplicate_key", self.row.duplicates);
+        self.bytes += self.row.touched.len() * VALUE_BYTES;
         for field in self.row.touched.drain(..) {
             self.slots[field.0 as usize].current = NONE;
         }
@@ -256,25 +259,33 @@ impl BatchBuilder {
     }
 
     /// The list that takes the field's value of the current row, whose row number is noted already.
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, field: FieldId, kind: FieldType) -> &mut Sparse {
-        if self.has(field) {
-            self.forget(field);
-            self.row.duplicates += 1;
-        }
         let slot = &mut self.slots[field.0 as usize];
         let mut list = slot.lists[kind as usize];
-        if list == NONE {
-            list = self.lists.len() as u32;
-            slot.lists[kind as usize] = list;
-            self.lists.push(List { field, kind, values: Sparse::new(kind) });
+        if slot.current != NONE || list == NONE {
+            list = self.prepare(field, kind);
+        } else {
+            slot.current = list;
         }
-        slot.current = list;
         self.row.touched.push(field);
-        self.bytes += 12;
         let values = &mut self.lists[list as usize].values;
         values.push_row(self.row.number);
         values
+    }
+
+    /// Drop the value the field has already, make its list when it has none of the type.
+    #[cold]
+    fn prepare(&mut self, field: FieldId, kind: FieldType) -> u32 {
+        self.row.duplicates += usize::from(self.forget(field));
+        let slot = &mut self.slots[field.0 as usize];
+        let list = &mut slot.lists[kind as usize];
+        if *list == NONE {
+            *list = self.lists.len() as u32;
+            self.lists.push(List { field, kind, values: Sparse::new(kind) });
+        }
+        slot.current = *list;
+        *list
     }
 
     #[cold]

@@ -64,7 +64,7 @@ def test_duckdb_reads_the_same_values(path: Path) -> None:
     # DuckDB keeps microseconds of a time with a zone.
     assert {trace: time // 1000 for time, trace in times} == {trace: time // 1000 for trace, time in expected.items()}
     for name, column in _pairs(names):
-        values = duckdb.sql(f'SELECT "{name}" FROM read_parquet(\'{path}\') ORDER BY trace_id').fetchall()
+        values = duckdb.sql(f"SELECT \"{name}\" FROM read_parquet('{path}') ORDER BY trace_id").fetchall()
         assert [value for (value,) in values] == source[column].to_pylist(), column
 
 

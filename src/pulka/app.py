@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -123,7 +124,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
             threads=settings.threads,
-            scratch=settings.state_dir / "scratch",
+            scratch=_fresh_directory(settings.state_dir / "scratch"),
         )
         services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics)
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -244,6 +245,13 @@ async def repair_catalog(settings: Settings) -> Repaired:
     with state_lock(settings.state_dir):
         async with offline(settings) as lake:
             return await repair(lake.catalog, _store(settings), _fragment_objects(settings))
+
+
+def _fresh_directory(path: Path) -> Path:
+    """An empty directory; a killed process may have left files."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
 
 
 def _catalog_url(settings: Settings) -> str:

@@ -36,7 +36,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def journal(clock: HandClock) -> MemoryJournal:
-    return MemoryJournal(clock)
+    return MemoryJournal(clock=clock, partitions=1)
 
 
 @pytest.fixture

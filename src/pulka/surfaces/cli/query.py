@@ -39,12 +39,13 @@ def query(
         if sys.stdin.isatty():
             raise click.UsageError('give the SQL as an argument, as in: pulka query "SELECT 1"')
         sql = sys.stdin.read()
-    body: dict[str, Any] = {"sql": sql, "window": {"start": since, "end": until}, "limits": {"rows": rows}}
+    body: dict[str, Any] = {"sql": sql, "window": {"start": since, "end": until}}
     with connect(url) as client:
         if explain:
             _explain(client.post("/api/v1/explain", json=body, headers={"X-Pulka-Tenant": tenant}), format_)
             return
         chosen = chosen_format(format_)
+        body["limits"] = {"rows": rows}
         body["format"] = "ndjson" if chosen == "table" else chosen
         with client.stream("POST", "/api/v1/query", json=body, headers={"X-Pulka-Tenant": tenant}) as response:
             raise_problem(response)

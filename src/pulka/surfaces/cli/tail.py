@@ -63,7 +63,10 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps({key: value for key, value in row.items() if value is not None and key != "_ns"})
 
 
+_HEAD = ("timestamp", "severity", "service")
+
+
 def _text(row: dict[str, Any]) -> str:
-    head = [str(row.get(key)) for key in ("timestamp", "severity", "service") if row.get(key) is not None]
-    body = row.get("message") or row.get("name") or _line(row)
+    head = [str(row[key]) for key in _HEAD if row.get(key) is not None]
+    body = row.get("message") or row.get("name") or _line({key: value for key, value in row.items() if key not in _HEAD})
     return " ".join([*head, str(body)])

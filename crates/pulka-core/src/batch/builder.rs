@@ -18,6 +18,8 @@ const RESIDUAL_ROWS_MIN: usize = 100;
 /// Field that names the paths whose strings were cut.
 const TRUNCATED: &str = "truncated";
 const NONE: u32 = u32::MAX;
+/// What a value costs beside its text: row number and end, or row number and number.
+const VALUE_BYTES: usize = 12;
 
 /// What a batch builder must know; shared by all batches of a table.
 #[derive(Clone, Debug)]
@@ -196,22 +198,21 @@ impl BatchBuilder {
         self.row.touched.len() as u32
     }
 
-    /// Take out every value that was pushed between two marks of the current row.
-    pub fn forget_between(&mut self, start: u32, end: u32) {
-        for index in start..end {
-            self.forget(self.row.touched[index as usize]);
-        }
+    /// Take out every value that was pushed between two marks of the current row. Returns how many there were.
+    pub fn forget_between(&mut self, start: u32, end: u32) -> usize {
+        (start..end).filter(|index| self.forget(self.row.touched[*index as usize])).count()
     }
 
-    /// Count a value of the current row that a later one of the same key replaced.
-    pub fn count_duplicate(&mut self) {
-        self.row.duplicates += 1;
+    /// Count values of the current row that a later one of the same key replaced.
+    pub fn count_duplicates(&mut self, values: usize) {
+        self.row.duplicates += values;
     }
 
     pub fn end_row(&mut self) {
         self.note_cuts();
         self.times.push(self.row.time);
         self.warn("duplicate_key", self.row.duplicates);
+        self.bytes += self.row.touched.len() * VALUE_BYTES;
         for field in self.row.touched.drain(..) {
             self.slots[field.0 as usize].current = NONE;
         }
@@ -258,25 +259,33 @@ impl BatchBuilder {
     }
 
     /// The list that takes the field's value of the current row, whose row number is noted already.
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, field: FieldId, kind: FieldType) -> &mut Sparse {
-        if self.has(field) {
-            self.forget(field);
-            self.row.duplicates += 1;
-        }
         let slot = &mut self.slots[field.0 as usize];
         let mut list = slot.lists[kind as usize];
-        if list == NONE {
-            list = self.lists.len() as u32;
-            slot.lists[kind as usize] = list;
-            self.lists.push(List { field, kind, values: Sparse::new(kind) });
+        if slot.current != NONE || list == NONE {
+            list = self.prepare(field, kind);
+        } else {
+            slot.current = list;
         }
-        slot.current = list;
         self.row.touched.push(field);
-        self.bytes += 12;
         let values = &mut self.lists[list as usize].values;
         values.push_row(self.row.number);
         values
+    }
+
+    /// Drop the value the field has already, make its list when it has none of the type.
+    #[cold]
+    fn prepare(&mut self, field: FieldId, kind: FieldType) -> u32 {
+        self.row.duplicates += usize::from(self.forget(field));
+        let slot = &mut self.slots[field.0 as usize];
+        let list = &mut slot.lists[kind as usize];
+        if *list == NONE {
+            *list = self.lists.len() as u32;
+            self.lists.push(List { field, kind, values: Sparse::new(kind) });
+        }
+        slot.current = *list;
+        *list
     }
 
     #[cold]
@@ -330,15 +339,16 @@ impl BatchBuilder {
         free.sort_by_key(|field| present[field.0 as usize].0);
 
         let few = if self.rows() < RESIDUAL_ROWS_MIN { 0.0 } else { self.options.dense_share * self.rows() as f64 };
+        // Beside the lists there is the timestamp, and the residual once it has a field.
         let mut columns = 1 + lists.len();
+        let mut has_residual = false;
         let mut residual = vec![false; self.slots.len()];
         for field in free {
             let (rows, own) = present[field.0 as usize];
             if rows as f64 >= few && columns <= self.options.columns_max {
                 break;
             }
-            // The residual is a column as well.
-            columns += usize::from(columns == 1 + lists.len());
+            columns += usize::from(!std::mem::replace(&mut has_residual, true));
             columns -= own;
             residual[field.0 as usize] = true;
         }

@@ -107,14 +107,13 @@ impl Keys {
         Ok(key)
     }
 
-    /// Note that a key was met. True when the same event had it before: then its values are forgotten.
+    /// Note that a key was met. When the same event had it before, the values it had are forgotten.
     #[inline]
     pub fn meet(&mut self, key: KeyId, builder: &mut BatchBuilder) {
         let key = &mut self.keys[key.0 as usize];
         if key.seen.event == self.event {
-            builder.forget(key.field);
-            builder.forget_between(key.seen.start, key.seen.end);
-            builder.count_duplicate();
+            let forgotten = usize::from(builder.forget(key.field)) + builder.forget_between(key.seen.start, key.seen.end);
+            builder.count_duplicates(forgotten);
         }
         key.seen = Seen { event: self.event, start: 0, end: 0 };
     }

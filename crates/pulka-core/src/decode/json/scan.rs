@@ -421,12 +421,15 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// Where the plain part of a string that begins at `at` ends: at a quote, a backslash, a control character or the end.
 #[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let found = special(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+    while let Some([low, high]) = bytes.get(at..).and_then(|rest| rest.as_chunks().0.first_chunk()) {
+        let (low, high) = (special(u64::from_le_bytes(*low)), special(u64::from_le_bytes(*high)));
+        if low != 0 {
+            return at + low.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        if high != 0 {
+            return at + 8 + high.trailing_zeros() as usize / 8;
+        }
+        at += 16;
     }
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())

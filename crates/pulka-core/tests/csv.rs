@@ -66,8 +66,8 @@ fn a_given_header_continues_a_file() {
 
 #[test]
 fn names_constants_times_and_json_cells() {
-    let mut options = DecodeOptions::default();
-    options.timestamp_fields = vec!["TimeUnixNano".to_string()];
+    let mut options =
+        DecodeOptions { timestamp_fields: vec!["TimeUnixNano".to_string()], ..DecodeOptions::default() };
     options.rename.insert("Pod".to_string(), "host".to_string());
     options.rename.insert("stream.name".to_string(), "stream".to_string());
     options.constants = vec![("service".to_string(), "shop".to_string())];

@@ -35,8 +35,6 @@ fn rows(body: &[u8], signal: Signal, encoding: Encoding) -> Vec<Row> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn logs_match_the_reference(request in generate::logs(true)) {
         prop_assert_eq!(rows(&request.encode_to_vec(), Signal::Logs, Encoding::Protobuf), reference::logs(&request));

@@ -1,6 +1,6 @@
 //! Bindings of `pulka_core::decode::decompress`.
 
-use pulka_core::decode::decompress::{DecompressError, decompress as inflate};
+use pulka_core::decode::decompress::{self as core, DecompressError};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 /// gzip, zstd, deflate or identity, at most `limit_bytes` of plain bytes.
 #[pyfunction]
 fn decompress<'py>(py: Python<'py>, body: &[u8], encoding: &str, limit_bytes: usize) -> PyResult<Bound<'py, PyBytes>> {
-    match py.detach(|| inflate(body, encoding, limit_bytes)) {
+    match py.detach(|| core::decompress(body, encoding, limit_bytes)) {
         Ok(plain) => Ok(PyBytes::new(py, &plain)),
         Err(error @ DecompressError::TooLarge { .. }) => Err(PyOverflowError::new_err(error.to_string())),
         Err(error) => Err(PyValueError::new_err(error.to_string())),

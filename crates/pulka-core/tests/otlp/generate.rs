@@ -19,8 +19,11 @@ use proptest::prelude::*;
 
 pub const ARRIVAL_NS: i64 = 1_700_000_000_000_000_000;
 
+/// Never -0.0: the encoder takes it for 0.0, which a message leaves out.
 fn double(odd: bool) -> BoxedStrategy<f64> {
-    if odd { prop_oneof![any::<f64>(), Just(1.0), Just(f64::INFINITY)].boxed() } else { (-1e300..1e300).boxed() }
+    let value =
+        if odd { prop_oneof![any::<f64>(), Just(1.0), Just(f64::INFINITY)].boxed() } else { (-1e300..1e300).boxed() };
+    value.prop_map(|value| if value == 0.0 { 0.0 } else { value }).boxed()
 }
 
 fn key() -> impl Strategy<Value = String> {
@@ -195,7 +198,6 @@ fn number_point(odd: bool) -> impl Strategy<Value = NumberDataPoint> {
 
 fn histogram_point(odd: bool) -> impl Strategy<Value = HistogramDataPoint> {
     let numbers = (any::<u64>(), option::of(double(odd)), option::of(double(odd)), option::of(double(odd)));
-    // The JSON types of this crate cannot say a bound that is not finite, nor can ours differ there.
     (point(odd), numbers, vec(any::<u64>(), 0..4), vec(double(odd), 0..4)).prop_map(
         |((attributes, start, time, exemplars, flags), (count, sum, min, max), bucket_counts, explicit_bounds)| HistogramDataPoint {
             attributes,

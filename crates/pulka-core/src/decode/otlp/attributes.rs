@@ -22,6 +22,19 @@ pub enum Any<'b> {
     Bytes(&'b [u8]),
 }
 
+/// A plain value as the batch has it; None for an array or a list.
+#[inline]
+pub fn plain<'b>(value: Any<'b>, bad_utf8: &mut usize) -> Option<Value<'b>> {
+    Some(match value {
+        Any::Str(bytes) => Value::Str(lossy(bytes, bad_utf8)),
+        Any::Bool(value) => Value::Bool(value),
+        Any::Int(value) => Value::I64(value),
+        Any::Double(value) => Value::F64(value),
+        Any::Bytes(bytes) => Value::Str(base64::encode(bytes).into()),
+        Any::Array(_) | Any::Kvlist(_) => return None,
+    })
+}
+
 /// The value of an `AnyValue` message; None when it is empty.
 #[inline]
 pub fn any(message: &[u8]) -> Result<Option<Any<'_>>, Broken> {
@@ -42,8 +55,9 @@ pub fn any(message: &[u8]) -> Result<Option<Any<'_>>, Broken> {
     Ok(value)
 }
 
+/// Key and value of a `KeyValue`; None when the value is empty.
 #[inline]
-fn key_value(message: &[u8]) -> Result<(&[u8], Option<Any<'_>>), Broken> {
+pub fn key_value(message: &[u8]) -> Result<(&[u8], Option<Any<'_>>), Broken> {
     let (mut key, mut value) = (&[][..], None);
     for field in fields(message) {
         match field? {
@@ -79,11 +93,10 @@ impl Flattener {
         Flattener { path: String::new(), depth_max: depth_max.min(NESTING_MAX), bad_utf8: 0 }
     }
 
-    /// The leaves of one `KeyValue`, whose key stands after `prefix`.
-    #[inline]
-    pub fn key_value(&mut self, message: &[u8], prefix: &str, put: &mut impl FnMut(&str, Value<'_>)) -> Result<(), Broken> {
-        let (key, value) = key_value(message)?;
-        let Some(value) = value else { return Ok(()) };
+    /// The leaves of one attribute, whose key stands after `prefix`.
+    pub fn attribute(
+        &mut self, key: &[u8], value: Any<'_>, prefix: &str, put: &mut impl FnMut(&str, Value<'_>),
+    ) -> Result<(), Broken> {
         self.path.clear();
         self.path.push_str(prefix);
         self.path.push_str(&lossy(key, &mut self.bad_utf8));
@@ -97,22 +110,20 @@ impl Flattener {
         self.leaves(value, 1, put)
     }
 
-    #[inline]
     fn leaves(&mut self, value: Any<'_>, depth: usize, put: &mut impl FnMut(&str, Value<'_>)) -> Result<(), Broken> {
+        if let Some(leaf) = plain(value, &mut self.bad_utf8) {
+            put(&self.path, leaf);
+            return Ok(());
+        }
         match value {
-            Any::Str(bytes) => put(&self.path, Value::Str(lossy(bytes, &mut self.bad_utf8))),
-            Any::Bool(value) => put(&self.path, Value::Bool(value)),
-            Any::Int(value) => put(&self.path, Value::I64(value)),
-            Any::Double(value) => put(&self.path, Value::F64(value)),
-            Any::Bytes(bytes) => put(&self.path, Value::Str(base64::encode(bytes).into())),
-            Any::Kvlist(list) if depth < self.depth_max => self.members(list, depth, put)?,
-            Any::Array(_) | Any::Kvlist(_) => {
+            Any::Kvlist(list) if depth < self.depth_max => self.members(list, depth, put),
+            _ => {
                 let mut text = String::new();
                 write_any(&mut text, Some(value), depth, &mut self.bad_utf8)?;
                 put(&self.path, Value::Json(text.into()));
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn members(&mut self, list: &[u8], depth: usize, put: &mut impl FnMut(&str, Value<'_>)) -> Result<(), Broken> {

@@ -3,7 +3,7 @@
 use crate::batch::{FieldId, Value};
 
 use super::rows::Rows;
-use super::text::{write_comma, write_f64, write_int, write_key};
+use super::text::{write_f64, write_int, write_key};
 use super::traces::{open, write_attributes, write_id};
 use super::wire::{Broken, Wire, fields};
 use super::{columns, each, each_record};
@@ -282,10 +282,16 @@ fn write_exemplar(text: &mut String, message: &[u8], bad_utf8: &mut usize) -> Re
     for field in fields(message) {
         match field? {
             (2, wire) => time = wire.fixed64()?,
-            (3, wire) => set(&mut value, |text| Ok(write_f64(text, wire.double()?)))?,
+            (3, wire) => {
+                value.clear();
+                write_f64(&mut value, wire.double()?);
+            }
             (4, wire) => span_id = wire.bytes()?,
             (5, wire) => trace_id = wire.bytes()?,
-            (6, wire) => set(&mut value, |text| Ok(write_int(text, wire.fixed64()? as i64)))?,
+            (6, wire) => {
+                value.clear();
+                write_int(&mut value, wire.fixed64()? as i64);
+            }
             _ => {}
         }
     }
@@ -293,8 +299,7 @@ fn write_exemplar(text: &mut String, message: &[u8], bad_utf8: &mut usize) -> Re
     write_key(text, "time");
     write_int(text, time);
     if !value.is_empty() {
-        write_comma(text);
-        text.push_str("\"value\":");
+        write_key(text, "value");
         text.push_str(&value);
     }
     write_id(text, "trace_id", trace_id);
@@ -302,10 +307,4 @@ fn write_exemplar(text: &mut String, message: &[u8], bad_utf8: &mut usize) -> Re
     write_attributes(text, message, 7, bad_utf8)?;
     text.push('}');
     Ok(())
-}
-
-/// The last of several values counts.
-fn set(text: &mut String, write: impl FnOnce(&mut String) -> Result<(), Broken>) -> Result<(), Broken> {
-    text.clear();
-    write(text)
 }

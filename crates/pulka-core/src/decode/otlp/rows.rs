@@ -1,5 +1,7 @@
 //! The rows of one request: values every record shares, the record's own, its time.
 
+use std::borrow::Cow;
+
 use ahash::{HashMap, HashSet};
 
 use crate::batch::{BatchBuilder, FieldId, TIMESTAMP, Value};
@@ -7,7 +9,7 @@ use crate::decode::options::DecodeOptions;
 use crate::decode::report::{Decoded, Report};
 use crate::decode::time::accept;
 
-use super::attributes::{Any, Flattener};
+use super::attributes::{Any, Flattener, key_value, plain};
 use super::text::{is_id, lossy, write_hex};
 use super::wire::{Broken, fields};
 
@@ -33,9 +35,35 @@ struct Paths<'o> {
     options: &'o DecodeOptions,
     reserved: HashSet<String>,
     known: HashMap<String, FieldId>,
+    /// Keys of the last record's plain attributes in their order; the next record most likely has the same.
+    order: Vec<(Box<[u8]>, FieldId)>,
+    next: usize,
 }
 
 impl Paths<'_> {
+    /// The field of a plain attribute, by its key; comparing costs less than checking, copying and hashing it.
+    #[inline]
+    fn foreseen(&mut self, key: &[u8]) -> Option<FieldId> {
+        let (foreseen, field) = self.order.get(self.next)?;
+        if **foreseen != *key {
+            return None;
+        }
+        self.next += 1;
+        Some(*field)
+    }
+
+    /// The field of any other plain attribute, which is expected here from now on.
+    fn unforeseen(&mut self, builder: &mut BatchBuilder, key: &[u8], bad_utf8: &mut usize) -> FieldId {
+        let path = lossy(key, bad_utf8);
+        let field = self.attribute(builder, &path);
+        if let Cow::Borrowed(_) = path {
+            self.order.truncate(self.next);
+            self.order.push((key.into(), field));
+            self.next += 1;
+        }
+        field
+    }
+
     /// The field of an attribute; a well-known column is not its to fill.
     #[inline]
     fn attribute(&mut self, builder: &mut BatchBuilder, path: &str) -> FieldId {
@@ -88,7 +116,7 @@ impl<'o> Rows<'o> {
             constants: options.constants.iter().map(|(path, text)| (builder.field(path), text.as_str())).collect(),
             original: builder.field(ORIGINAL),
             flattener: Flattener::new(options.depth_max),
-            paths: Paths { options, reserved, known: HashMap::default() },
+            paths: Paths { options, reserved, known: HashMap::default(), order: Vec::new(), next: 0 },
             shared: Vec::new(),
             report: Report::default(),
             item: 0,
@@ -133,10 +161,22 @@ impl<'o> Rows<'o> {
     /// One `KeyValue` of the record.
     #[inline]
     pub fn attribute(&mut self, message: &[u8]) -> Result<(), Broken> {
+        let (key, value) = key_value(message)?;
+        let Some(value) = value else { return Ok(()) };
+        let Some(leaf) = plain(value, &mut self.flattener.bad_utf8) else { return self.nested(key, value) };
+        let field = match self.paths.foreseen(key) {
+            Some(field) => field,
+            None => self.paths.unforeseen(&mut self.builder, key, &mut self.flattener.bad_utf8),
+        };
+        self.builder.push(field, &leaf);
+        Ok(())
+    }
+
+    fn nested(&mut self, key: &[u8], value: Any<'_>) -> Result<(), Broken> {
         let Rows { flattener, paths, builder, .. } = self;
-        flattener.key_value(message, "", &mut |path, value| {
+        flattener.attribute(key, value, "", &mut |path, leaf| {
             let field = paths.attribute(builder, path);
-            builder.push(field, &value);
+            builder.push(field, &leaf);
         })
     }
 
@@ -198,7 +238,9 @@ impl<'o> Rows<'o> {
             if found != number {
                 continue;
             }
-            flattener.key_value(wire.bytes()?, prefix, &mut |path, value| {
+            let (key, value) = key_value(wire.bytes()?)?;
+            let Some(value) = value else { continue };
+            flattener.attribute(key, value, prefix, &mut |path, value| {
                 let field = match paths.reserved.contains(path) {
                     true => builder.field(&format!("attributes.{path}")),
                     false => paths.own(builder, path),
@@ -237,6 +279,7 @@ impl<'o> Rows<'o> {
             return self.reject(broken);
         }
         let bad_utf8 = self.flattener.bad_utf8;
+        self.paths.next = 0;
         for (field, value) in &self.shared {
             self.builder.push(*field, value);
         }

@@ -97,7 +97,7 @@ pub fn fields(message: &[u8]) -> Fields<'_> {
 impl<'b> Iterator for Fields<'b> {
     type Item = Result<(u32, Wire<'b>), Broken>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -111,7 +111,7 @@ impl<'b> Iterator for Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<(u32, Wire<'b>), Broken> {
         let key = u32::try_from(self.varint()?).map_err(|_| broken("a field number is too large"))?;
         if key < 8 {

@@ -172,7 +172,7 @@ proptest! {
         let path = directory.path().join("f");
         let description: Description = serde_json::from_str(&write_fragment(&batches, &path, &options).unwrap()).unwrap();
         let stored = read(&path);
-        prop_assert_eq!(multiset(&batches), multiset(&[stored.clone()]));
+        prop_assert_eq!(multiset(&batches), multiset(std::slice::from_ref(&stored)));
         prop_assert!(is_sorted(&stored, &options.sort));
         prop_assert_eq!(description.bytes, std::fs::metadata(&path).unwrap().len());
         inspect_fragment(&path, true).unwrap();
@@ -188,7 +188,7 @@ proptest! {
         let merged = directory.path().join("merged");
         merge_fragments(&paths, &merged, &options).unwrap();
         let stored = read(&merged);
-        prop_assert_eq!(multiset(&fragments.concat()), multiset(&[stored.clone()]));
+        prop_assert_eq!(multiset(&fragments.concat()), multiset(std::slice::from_ref(&stored)));
         prop_assert!(is_sorted(&stored, &options.sort));
         inspect_fragment(&merged, true).unwrap();
         check_paths(&stored)?;
@@ -224,7 +224,7 @@ fn a_row_group_is_bounded_by_its_heaviest_column() {
     let options = FragmentOptions { row_group_bytes: 3 << 20, ..options(&["service"]) };
     let (path, merged) = (directory.path().join("f"), directory.path().join("m"));
     write_fragment(&[logs(20, |row| "x".repeat((1 << 20) - row))], &path, &options).unwrap();
-    merge_fragments(&[path.clone()], &merged, &options).unwrap();
+    merge_fragments(std::slice::from_ref(&path), &merged, &options).unwrap();
     for path in [path, merged] {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
         let groups = builder.metadata().row_groups();

@@ -15,8 +15,8 @@ use super::{FragmentOptions, ROW_GROUP_ROWS_MAX, Result};
 
 /// Rows looked at to tell whether a dictionary pays.
 const SAMPLE_ROWS: usize = 8192;
-/// Uncompressed bytes of a data page.
-const PAGE_BYTES: usize = 256 << 10;
+/// Uncompressed bytes of a data page: small enough that compressing it stays within the cache.
+const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 20_000;
 const BLOOM_FPP: f64 = 0.01;
 

@@ -231,13 +231,13 @@ fn float_range(array: &PrimitiveArray<Float64Type>) -> Range {
 }
 
 fn text_range(array: &StringArray) -> Range {
-    // Both bounds are cut later, so values that agree in the first 64 bytes need not be told apart, but it is cheap.
     span(array.iter().flatten(), |a, b| a.cmp(b)).map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
 }
 
 /// The longest prefix, whole characters, of at most [`TEXT_BYTES_MAX`].
 fn truncated(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// The text itself if short, else the least short text above all that begin like it; None when there is none.

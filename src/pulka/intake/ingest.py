@@ -105,7 +105,10 @@ class Intake:
         """An OTLP Export*ServiceRequest of `signal`, as protobuf or JSON."""
 
         def decode(body: bytes, arrival_ns: int, options: DecodeOptions) -> Decoded:
-            return _native.decode_otlp(body, signal, wire, arrival_ns, options)
+            decoded = _native.decode_otlp(body, signal, wire, arrival_ns, options)
+            if not decoded.rows and decoded.reasons.keys() & {"broken_json", "broken_protobuf"}:
+                raise ValueError(f"the body is not an OTLP {signal} request in {wire}")
+            return decoded
 
         table = OTLP_TABLES[signal]
         return await self._take("otlp", tenant, table, body, encoding, idempotency_key, IngestOptions(), decode)

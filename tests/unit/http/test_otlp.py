@@ -1,5 +1,7 @@
 import asyncio
+import base64
 import gzip
+import json
 
 import grpc
 import grpc.aio
@@ -80,9 +82,18 @@ async def test_protobuf(client, stored, signal):
     assert (record.table, record.batch.num_rows) == (TABLES[signal], 1)
 
 
+def otlp_json(message) -> str:
+    """OTLP's JSON writes ids in hex, where protobuf's own mapping writes base64."""
+
+    def in_hex(pairs):
+        return {key: base64.b64decode(value).hex() if key in ("traceId", "spanId") else value for key, value in pairs}
+
+    return json.dumps(json.loads(json.dumps(message), object_pairs_hook=in_hex))
+
+
 @pytest.mark.parametrize("signal", REQUESTS)
 async def test_json(client, stored, signal):
-    body = json_format.MessageToJson(REQUESTS[signal]())
+    body = otlp_json(json_format.MessageToDict(REQUESTS[signal]()))
     answer = await client.post(f"/v1/{signal}", content=body, headers=JSON)
     assert (answer.status_code, answer.json()) == (200, {})
     (record,) = await stored()

@@ -1,13 +1,17 @@
 """Builds the application: routes, problems, metrics."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 from fastapi import FastAPI
 
 from pulka import __version__
 from pulka.surfaces.http import health, ingest, otlp, problems, query, tables
 from pulka.surfaces.http.observed import Observed
 from pulka.surfaces.http.services import Services
+from pulka.telemetry import Registry
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "openapi_document"]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -25,3 +29,8 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router)
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)
     return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document without a lake behind it, for the documentation."""
+    return create_app(cast(Services, SimpleNamespace(clock=None, metrics=Registry()))).openapi()

@@ -18,8 +18,20 @@ The vocabulary of `kind` is closed: clients and agents may branch on it.
 from typing import ClassVar, Literal, get_args
 
 __all__ = [
-    "BadInput", "BadQuery", "Conflict", "Corrupt", "Denied", "Kind", "KINDS", "LimitExceeded", "Misconfigured",
-    "NotFound", "PulkaError", "Temporary", "TooLarge", "nearest",
+    "KINDS",
+    "BadInput",
+    "BadQuery",
+    "Conflict",
+    "Corrupt",
+    "Denied",
+    "Kind",
+    "LimitExceeded",
+    "Misconfigured",
+    "NotFound",
+    "PulkaError",
+    "Temporary",
+    "TooLarge",
+    "nearest",
 ]  # fmt: skip
 
 Kind = Literal[

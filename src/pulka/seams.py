@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
-from obstore.store import ObjectStore  # put (with if-absent), ranged get, list, delete: local disk, S3, GCS, Azure, memory
+from obstore.store import (
+    ObjectStore,  # put (with if-absent), ranged get, list, delete: local disk, S3, GCS, Azure, memory
+)
 
 from pulka.model.fields import Column, FieldType
 from pulka.model.windows import TimeRange

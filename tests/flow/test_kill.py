@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.flow.conftest import Up
 
 BATCH = 40

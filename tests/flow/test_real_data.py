@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-
 from tests.flow.conftest import Up, cli
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

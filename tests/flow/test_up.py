@@ -9,7 +9,6 @@ import duckdb
 import httpx
 import polars as pl
 import pytest
-
 from tests.flow.conftest import Up, cli, ndjson
 
 Start = Callable[..., Up]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.flow.conftest import Up
 
 ROOT = Path(__file__).parents[2]

@@ -50,7 +50,7 @@ def test_a_misspelt_setting_gets_a_hint() -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "pulka.toml"
     broken.write_text("flush_age_s = = 3")
-    with pytest.raises(Misconfigured, match="pulka.toml cannot be read"):
+    with pytest.raises(Misconfigured, match=r"pulka\.toml cannot be read"):
         load(files=(broken,))
 
 

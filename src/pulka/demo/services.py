@@ -125,7 +125,7 @@ def serve(shop: Shop) -> None:
     """Answer HTTP on the service's port until the process ends."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+        def do_GET(self) -> None:
             status, answer = shop.handle(self.path, {key.lower(): value for key, value in self.headers.items()})
             body = json.dumps(answer).encode()
             self.send_response(status)

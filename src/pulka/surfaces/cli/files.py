@@ -34,7 +34,7 @@ def expand(patterns: tuple[str, ...]) -> list[str]:
     """Files named by paths and globs, sorted; `-` is stdin. BadInput when a pattern names nothing."""
     sources: list[str] = []
     for pattern in patterns:
-        found = [pattern] if pattern == "-" or Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
+        found = [pattern] if pattern == "-" or Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
         found = [name for name in found if name == "-" or Path(name).is_file()]
         if not found:
             raise BadInput(f"no file matches `{pattern}`", hint="check the path; quote a glob so that the shell leaves it alone")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
@@ -79,7 +80,7 @@ def main() -> NoReturn:
 
 
 def _wants_json(argv: list[str]) -> bool:
-    return "--format=json" in argv or any(pair == ("--format", "json") for pair in zip(argv, argv[1:], strict=False))
+    return "--format=json" in argv or ("--format", "json") in pairwise(argv)
 
 
 def _fail(error: dict[str, str], code: int, as_json: bool) -> NoReturn:

@@ -29,7 +29,7 @@ $(BIN)/.synced: requirements.lock | $(UV)
 	@touch $@
 
 $(NATIVE): $(RUST)
-	@command -v cargo >/dev/null || { echo "Pulka's core is Rust: install a Rust toolchain (1.88 or newer) so that cargo is on PATH"; exit 1; }
+	@command -v cargo >/dev/null || { echo "Pulka's core is Rust: install a Rust toolchain (1.91 or newer) so that cargo is on PATH"; exit 1; }
 	cargo build --release --locked -p pulka-py
 	cp $(CARGO_TARGET_DIR)/release/lib_native.so $@.new && mv $@.new $@
 

@@ -7,6 +7,7 @@ nothing is asked before everything acknowledged is visible again. Stop order is 
 import asyncio
 import contextlib
 import fcntl
+import importlib.util
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -30,16 +32,18 @@ from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
+from pulka.store.collect import orphans
 from pulka.store.compaction import CompactionSettings, Compactor
 from pulka.store.fragments import FragmentObjects, WriteOptions
 from pulka.store.repair import Repaired, repair
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
+from pulka.surfaces.http.listener import listen
 from pulka.surfaces.http.otlp_grpc import create_grpc_server
 from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
-__all__ = ["Announce", "Lake", "Offline", "offline", "open_lake", "repair_catalog", "serve", "state_lock"]
+__all__ = ["Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve", "state_lock"]
 
 Announce = Callable[[dict[str, str], list[str]], None]
 log = logging.getLogger("pulka")
@@ -130,8 +134,23 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
 
 
-async def serve(settings: Settings, announce: Announce) -> None:
+def run(settings: Settings, announce: Announce) -> None:
     """Run a lake with its listeners until SIGINT or SIGTERM."""
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(serve(settings, announce))
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """uvloop where it exists: half the CPU per request of the standard loop."""
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+async def serve(settings: Settings, announce: Announce) -> None:
+    """`run` within a loop."""
     logging.basicConfig(level=str(settings["log_level"]).upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with contextlib.ExitStack() as sockets:
         bound, notes = _bind_all(settings, sockets)
@@ -143,7 +162,7 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    http = _Server(uvicorn.Config(create_app(lake.services), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=10))
+    http = _Server(_uvicorn_config(lake.services))
     serving = asyncio.create_task(http.serve(sockets=[bound[name] for name in ("http", "otlp_http") if name in bound]))
     addresses = {name: _url(name, sock) for name, sock in bound.items()}
     async with contextlib.AsyncExitStack() as stack:
@@ -165,6 +184,12 @@ async def _listen_grpc(lake: Lake, stack: contextlib.AsyncExitStack, addresses: 
     await server.start()
     stack.push_async_callback(server.stop, 5)
     addresses["otlp_grpc"] = f"{address.rpartition(':')[0]}:{port}"
+
+
+def _uvicorn_config(services: Services) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(services), http="httptools", log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=10
+    )  # fmt: skip
 
 
 class _Server(uvicorn.Server):
@@ -199,11 +224,7 @@ def _bind(name: str, address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     if not port.isdigit():
         raise Misconfigured(f"`{name}` is `{address}`", hint="it needs the form HOST:PORT")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=1024)
-    except OSError as error:
-        raise Misconfigured(f"{name}: cannot listen at {address}: {error.strerror}", hint=f"set {name} to another address") from error
+    return listen(host.strip("[]"), int(port))
 
 
 def _url(name: str, sock: socket.socket) -> str:
@@ -225,7 +246,7 @@ class Offline:
 
     def check(self, *, verify: bool) -> AsyncIterator[Finding]:
         """What is wrong in the store, if anything; `verify` reads every page."""
-        return check(self.catalog, _store(self.settings), _fragment_objects(self.settings), SystemClock(), verify=verify)
+        return check(self.catalog, _store(self.settings), _offline_objects(self.settings), SystemClock(), verify=verify)
 
 
 @contextlib.asynccontextmanager
@@ -244,7 +265,24 @@ async def repair_catalog(settings: Settings) -> Repaired:
     """Fill an empty catalog from the footers of all fragments."""
     with state_lock(settings.state_dir):
         async with offline(settings) as lake:
-            return await repair(lake.catalog, _store(settings), _fragment_objects(settings))
+            return await repair(lake.catalog, _store(settings), _offline_objects(settings))
+
+
+async def delete_orphans(settings: Settings) -> AsyncIterator[str]:
+    """Delete the objects no catalog entry mentions; yields their keys."""
+    with state_lock(settings.state_dir):
+        async with offline(settings) as lake:
+            if not await lake.catalog.fragments():
+                raise Misconfigured("the catalog is empty, so every object would go", hint="fill it first: `pulka store repair`")
+            objects = _offline_objects(settings)
+            async for key in orphans(lake.catalog, _store(settings), SystemClock(), grace_s=0):
+                await objects.delete([key])
+                yield key
+
+
+def _offline_objects(settings: Settings) -> FragmentObjects:
+    """With a spool of its own: a lake that runs beside empties and uses the other."""
+    return _fragment_objects(settings, "spool-offline")
 
 
 def _fresh_directory(path: Path) -> Path:
@@ -262,8 +300,8 @@ def _store(settings: Settings) -> LocalStore:
     return LocalStore(str(settings.state_dir / "objects"), mkdir=True)
 
 
-def _fragment_objects(settings: Settings) -> FragmentObjects:
-    return FragmentObjects(_store(settings), settings.state_dir / "spool")
+def _fragment_objects(settings: Settings, spool: str = "spool") -> FragmentObjects:
+    return FragmentObjects(_store(settings), settings.state_dir / spool)
 
 
 def _path(settings: Settings, fragment: Fragment) -> str:
@@ -313,7 +351,7 @@ def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
     for name in ("flushes", "fragments", "rows", "failures", "conflicts"):
-        gauge(f"pulka_writer_{name}", f"Writer {name} since the start", lambda name=name: getattr(writer.counts, name))
+        gauge(f"pulka_writer_{name}", f"Writer {name} since the start", partial(getattr, writer.counts, name))
     gauge("pulka_compaction_pending", "Windows that compaction still has to look at", lambda: compactor.pending)
     for name in ("merges", "failures", "conflicts", "collected"):
-        gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", lambda name=name: getattr(compactor.counts, name))
+        gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))

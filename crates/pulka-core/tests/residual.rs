@@ -205,7 +205,7 @@ fn a_null_row_with_bytes_below_it_stays_null() {
 fn lookup_speed() {
     let filler = "x".repeat(30);
     let row = |index: usize| {
-        let rare = if index % 100 == 0 { ",\"needle.rare\":12345" } else { "" };
+        let rare = if index.is_multiple_of(100) { ",\"needle.rare\":12345" } else { "" };
         format!(r#"{{"a.first":"{filler}","b.second":{index},"c.third":"{filler}","d.fourth":1.5,"e.fifth":"{filler}","needle.common":"{filler}"{rare}}}"#)
     };
     let array: StringArray = (0..1_000_000).map(|index| Some(row(index))).collect();

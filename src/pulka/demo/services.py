@@ -104,10 +104,8 @@ class Shop:
             elapsed = time.perf_counter() - started
             span.set_attribute("http.response.status_code", status)
             self.telemetry.duration.record(elapsed, {"http.route": path, "http.response.status_code": status})
-            self.telemetry.log(
-                "INFO" if status < 500 else "ERROR", f"GET {path} {status} in {elapsed * 1000:.1f} ms",
-                **{"http.route": path, "http.response.status_code": status, "duration_ms": round(elapsed * 1000, 3)},
-            )  # fmt: skip
+            told: dict[str, str | int | float] = {"http.route": path, "http.response.status_code": status, "duration_ms": round(elapsed * 1000, 3)}
+            self.telemetry.log("INFO" if status < 500 else "ERROR", f"GET {path} {status} in {elapsed * 1000:.1f} ms", **told)
         return status, answer
 
     def _answer(self, path: str, span: trace.Span) -> tuple[int, object]:

@@ -1,6 +1,5 @@
 """`pulka demo`: the lake, and a small shop that feeds it."""
 
-import asyncio
 import importlib.util
 import subprocess
 import sys
@@ -34,9 +33,9 @@ def demo(http_listen: str | None, shop_port: int, keep: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="pulka-demo-") as scratch:
         settings = config.load({"state_dir": keep or scratch, "http_listen": http_listen, "flush_age_s": 10})
         with _shop(shop_port, f"http://{settings['http_listen']}"):
-            from pulka.app import serve
+            from pulka.app import run
 
-            asyncio.run(serve(settings, announce=_announce))
+            run(settings, _announce)
 
 
 @contextmanager

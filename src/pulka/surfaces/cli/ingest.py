@@ -117,7 +117,7 @@ class _Sender:
         clock = SystemClock()
         for attempt in range(_ATTEMPTS):
             try:
-                response = self.client.post(self.path, params=self.parameters, content=chunk.body, headers=headers)
+                response = self.client.post(self.path, params=tuple(self.parameters), content=chunk.body, headers=headers)
                 return chunk, _outcome(response)
             except (Temporary, httpx.ReadError, httpx.RemoteProtocolError):
                 if attempt == _ATTEMPTS - 1:

@@ -91,9 +91,13 @@ def check(verify: bool, state_dir: str | None, format_: str | None) -> None:
 
 
 @store.command()
+@click.option("--orphans", is_flag=True, help="Instead, delete the objects that no catalog entry mentions.")
 @state_dir_option
-def repair(state_dir: str | None) -> None:
+def repair(orphans: bool, state_dir: str | None) -> None:
     """Rebuild a lost catalog from the footers of the fragments: move the old one away first, and stop `pulka up`. Deletes nothing."""
+    if orphans:
+        asyncio.run(_delete_orphans(_settings(state_dir)))
+        return
     from pulka.app import repair_catalog
 
     done = asyncio.run(repair_catalog(_settings(state_dir)))
@@ -102,6 +106,15 @@ def repair(state_dir: str | None) -> None:
         click.echo(f"cannot be read, left where it is: {key}", err=True)
     if done.unreadable:
         sys.exit(1)
+
+
+async def _delete_orphans(settings: config.Settings) -> None:
+    from pulka.app import delete_orphans
+
+    deleted = [key async for key in delete_orphans(settings)]
+    for key in deleted:
+        click.echo(f"deleted {key}")
+    click.echo(f"{len(deleted):,} objects were deleted", err=True)
 
 
 def _settings(state_dir: str | None) -> config.Settings:

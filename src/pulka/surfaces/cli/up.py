@@ -1,7 +1,5 @@
 """`pulka up`: the whole lake in one process."""
 
-import asyncio
-
 import click
 
 from pulka import config
@@ -22,9 +20,9 @@ def up(state_dir: str | None, http_listen: str | None, assignments: tuple[str, .
     """
     flags: dict[str, object] = dict(_assignment(text) for text in assignments)
     settings = config.load({**flags, "state_dir": state_dir, "http_listen": http_listen})
-    from pulka.app import serve
+    from pulka.app import run
 
-    asyncio.run(serve(settings, announce=announce))
+    run(settings, announce)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -45,4 +43,4 @@ def announce(addresses: dict[str, str], notes: list[str]) -> None:
         click.echo(f"  OpenTelemetry exporters: {both}", err=True)
     click.echo(f"  send:  curl {url}/api/v1/ingest/logs --data-binary '{{\"message\":\"hello\"}}'", err=True)
     click.echo("  ask:   pulka query 'SELECT * FROM logs ORDER BY timestamp DESC LIMIT 10'", err=True)
-    click.echo(f"  API:   {url}/docs      stop: Ctrl-C", err=True)
+    click.echo(f"  API:   {url}/openapi.json      stop: Ctrl-C", err=True)

@@ -97,7 +97,7 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=4_000_000)
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
-    with server(flush_age_s=5, compaction_idle_s=1, query_rows=1000) as lake:
+    with server(flush_age_s=5, compaction_idle_s=6, query_rows=1000) as lake:
         lake.send("/api/v1/ingest/logs", bodies(logs(given.rows)))
         lake.settle()
         files = sorted(str(file) for file in (lake.state / "objects").rglob("*.parquet"))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SOURCE = Path(__file__).parents[1] / "src"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -46,6 +47,10 @@ class Server:
         """Sum of a metric over its labels."""
         text = self.request("GET", "/metrics").decode()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+
+    def tables(self) -> dict[str, dict[str, object]]:
+        """What /api/v1/tables says, by name."""
+        return {table["name"]: table for table in json.loads(self.request("GET", "/api/v1/tables"))["tables"]}
 
     def send(self, path: str, pieces: list[bytes], clients: int = 2) -> int:
         """Post all bodies over `clients` connections; returns the rows acknowledged."""
@@ -98,10 +103,10 @@ def server(**settings: object) -> Iterator[Server]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="pulka-bench-") as directory:
         environment = {
-            **os.environ, "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
+            **os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
             "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning", **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},
         }  # fmt: skip
-        process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=environment, stdout=subprocess.DEVNULL)
         found = Server(process, port, Path(directory))
         try:
             _wait(found)

@@ -54,6 +54,9 @@ class Decoded:
 def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     """gzip, zstd, deflate or identity. OverflowError past `limit_bytes`, ValueError on broken data."""
 
+def fingerprint(names: Sequence[str], body: bytes) -> str:
+    """128 bits over the names and the body, as 32 hexadecimal digits."""
+
 def decode_json(body: bytes, arrival_ns: int, options: DecodeOptions, first_line: int = 1) -> Decoded:
     """NDJSON, a JSON array of objects, or concatenated objects (told apart by the first byte)."""
 

@@ -316,8 +316,8 @@ def _intake_settings(settings: Settings) -> IntakeSettings:
     )
 
 
-def _write_options(settings: Settings) -> WriteOptions:
-    return WriteOptions(**{name: settings[name] for name in ("row_group_bytes", "zstd_level", "columns_max")})
+def _write_options(settings: Settings, zstd_level: int) -> WriteOptions:
+    return WriteOptions(settings["row_group_bytes"], zstd_level, settings["columns_max"])
 
 
 def _writer_settings(settings: Settings) -> WriterSettings:
@@ -326,7 +326,7 @@ def _writer_settings(settings: Settings) -> WriterSettings:
         buffer_bytes_hard=settings["buffer_bytes_max"] * 3 // 2,
         window_ns=settings["window_s"] * 1_000_000_000,
         tick_s=min(0.5, settings["flush_age_s"] / 4),
-        write=_write_options(settings),
+        write=_write_options(settings, settings["zstd_level_first"]),
     )
 
 
@@ -338,7 +338,7 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
         closed_after_s=settings["compaction_idle_s"],
         interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
         retired_grace_s=settings["collect_grace_s"],
-        write=_write_options(settings),
+        write=_write_options(settings, settings["zstd_level"]),
     )
 
 

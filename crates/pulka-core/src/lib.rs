@@ -5,5 +5,6 @@
 
 pub mod batch;
 pub mod decode;
+pub mod fingerprint;
 pub mod fragment;
 pub mod journal;

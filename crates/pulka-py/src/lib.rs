@@ -4,6 +4,7 @@ mod batch;
 mod csv;
 mod decode;
 mod decompress;
+mod fingerprint;
 mod fragment;
 mod journal;
 mod options;
@@ -24,6 +25,7 @@ mod _native {
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;
+        fingerprint::register(module)?;
         fragment::register(module)?;
         journal::register(module)?;
         options::register(module)?;

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -187,7 +186,7 @@ class Intake:
         def work() -> tuple[Decoded, str | None]:
             decoded = decode(plain, arrival_ns, options)
             keyed = identity is not None and decoded.all_timestamped and decoded.rows > 0
-            return decoded, _body_key(identity or (), plain) if keyed else None
+            return decoded, f"body:{_native.fingerprint(identity or (), plain)}" if keyed else None
 
         try:
             return await self._in_thread(work)
@@ -245,10 +244,3 @@ def _client_key(key: str) -> str:
             hint="send a shorter key, such as a UUID",
         )
     return f"client:{key}"
-
-
-def _body_key(identity: tuple[str, ...], body: bytes) -> str:
-    """128 bits of BLAKE2b, which is faster than SHA-256 where the processor has no instructions for that."""
-    digest = blake2b("\0".join((*identity, "")).encode(), digest_size=16)
-    digest.update(body)
-    return f"body:{digest.hexdigest()}"

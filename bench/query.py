@@ -37,7 +37,7 @@ if engine == "duckdb":
     import duckdb
     c = duckdb.connect(); c.execute("SET threads=2"); c.execute("SET TimeZone='UTC'")
     c.execute(f"CREATE VIEW logs AS SELECT * FROM read_parquet({files!r}, union_by_name=true)")
-    run = lambda q: c.execute(q).fetchall()
+    run = lambda q: c.execute(q).fetch_arrow_table().to_pylist()
 elif engine == "polars":
     import polars as pl
     c = pl.SQLContext(logs=pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore"))
@@ -100,11 +100,11 @@ def main() -> None:
     with server(flush_age_s=5, compaction_idle_s=6, query_rows=1000) as lake:
         lake.send("/api/v1/ingest/logs", bodies(logs(given.rows)))
         lake.settle()
-        files = sorted(str(file) for file in (lake.state / "objects").rglob("*.parquet"))
+        files = lake.fragments()
         trace = json.loads(lake.query("SELECT trace_id FROM logs LIMIT 1"))["rows"][0]["trace_id"]
         queries = {name: sql.replace("{t}", "logs").replace("{trace}", trace) for name, sql in QUERIES.items()}
         mine = ours(lake, queries, given.rounds)
-    peers = {engine: peer(engine, files, queries, given.rounds) for engine in ("duckdb", "polars", "chdb", "datafusion")}
+        peers = {engine: peer(engine, files, queries, given.rounds) for engine in ("duckdb", "polars", "chdb", "datafusion")}
     _print(given.rows, len(files), mine, peers)
 
 

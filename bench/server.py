@@ -52,6 +52,13 @@ class Server:
         """What /api/v1/tables says, by name."""
         return {table["name"]: table for table in json.loads(self.request("GET", "/api/v1/tables"))["tables"]}
 
+    def fragments(self) -> list[str]:
+        """The Parquet files that the catalog counts on."""
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": str(self.state)}
+        command = [sys.executable, "-m", "pulka", "store", "ls", "--format", "ndjson"]
+        listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        return sorted(json.loads(line)["file"] for line in listed.splitlines())
+
     def send(self, path: str, pieces: list[bytes], clients: int = 2) -> int:
         """Post all bodies over `clients` connections; returns the rows acknowledged."""
         queue, rows, lock = iter(pieces), [0], threading.Lock()

@@ -53,7 +53,7 @@ class WalJournal:
         segment_bytes: int = 64 << 20,
         bytes_max: int = 4 << 30,
         backlog_bytes_max: int = 64 << 20,
-        tail_bytes_max: int = 64 << 20,
+        tail_bytes_max: int = 32 << 20,
         disk: Disk | None = None,
     ) -> "WalJournal":
         """Recover what is there and be ready. `recovered` says what was found.

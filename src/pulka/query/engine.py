@@ -22,6 +22,7 @@ from pulka.query.plan import Use, uses
 from pulka.query.prune import may_match
 from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.session import open_session, read_only
+from pulka.query.text import plain_schema
 from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
@@ -144,7 +145,7 @@ class DataFusionEngine:
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
         frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
-        return Result(frame.schema(), self._stream(query, frame, began), query.stats)
+        return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
 
     async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
         running = None

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pulka.errors import LimitExceeded, PulkaError
+from pulka.query.text import plain
 from pulka.seams import Clock, Limits, QueryStats
 
 __all__ = ["Bounds", "Deadline", "Running", "bounded", "bounds"]
@@ -88,7 +89,7 @@ async def bounded(
         stats.truncated = batch.num_rows > left
         stats.rows += min(batch.num_rows, left)
         if left > 0 and batch.num_rows > 0:
-            yield batch.slice(0, left)
+            yield plain(batch.slice(0, left))
         if stats.truncated:
             return
 

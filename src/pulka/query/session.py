@@ -15,8 +15,6 @@ _SETTINGS = {
     "datafusion.execution.parquet.reorder_filters": "true",
     "datafusion.execution.parquet.bloom_filter_on_read": "true",
     "datafusion.execution.parquet.enable_page_index": "true",
-    # One text type everywhere, so that fragments, fresh batches and results agree.
-    "datafusion.execution.parquet.schema_force_view_types": "false",
     # The catalog knows the statistics already; footers are read when their fragment is scanned, not before.
     "datafusion.execution.collect_statistics": "false",
 }

@@ -17,6 +17,7 @@ from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_typ
 from pulka.model.windows import TimeRange
 from pulka.query.names import quote
 from pulka.query.schema import LogicalField, LogicalTable
+from pulka.query.text import sql_type
 from pulka.seams import Fragment
 
 __all__ = [
@@ -37,7 +38,7 @@ class Shape:
 
     def schema(self) -> pa.Schema:
         """The physical columns to read."""
-        fields = [(column.name, arrow_type(column.type)) for column in sorted(self.columns, key=lambda c: c.name)]
+        fields = [(column.name, sql_type(column.type)) for column in sorted(self.columns, key=lambda c: c.name)]
         return pa.schema([*fields, (RESIDUAL, pa.string())] if self.residual else fields)
 
     def merge(self, other: "Shape") -> "Shape":
@@ -165,13 +166,13 @@ def _column(name: str) -> Expr:
 
 
 def _null(field: LogicalField) -> Expr:
-    return lit(None).cast(arrow_type(field.type)).alias(field.path)
+    return lit(None).cast(sql_type(field.type)).alias(field.path)
 
 
 def _value(field: LogicalField, columns: frozenset[Column], in_residual: bool) -> Expr:
-    kind = arrow_type(field.type)
+    kind = sql_type(field.type)
     values = [
-        _column(column.name) if arrow_type(column.type) == kind else _column(column.name).cast(kind)
+        _column(column.name) if sql_type(column.type) == kind else _column(column.name).cast(kind)
         for column in sorted(columns, key=lambda column: column.name)
     ]
     if in_residual:
@@ -183,9 +184,9 @@ def _value(field: LogicalField, columns: frozenset[Column], in_residual: bool) -
 
 def _residual_values(field: LogicalField) -> list[Expr]:
     if field.type == "str":
-        return [_residual(field.path, "text", "str")]
+        return [_residual(field.path, "text", "str").cast(sql_type("str"))]
     if field.type != "f64":
-        return [_residual(field.path, field.type, field.type)]
+        return [_residual(field.path, field.type, field.type).cast(sql_type(field.type))]
     return [_residual(field.path, "f64", "f64"), _residual(field.path, "i64", "i64").cast(pa.float64())]
 
 

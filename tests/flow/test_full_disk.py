@@ -1,0 +1,56 @@
+"""No space left: intake says so, keeps what it acknowledged, and recovers by itself.
+
+The limit on file sizes stands in for the full disk, because it can be set on a running process without being root: writes
+past it fail, and work again once it is lifted.
+"""
+
+import json
+import resource
+import time
+from collections.abc import Callable
+
+import httpx
+from tests.flow.conftest import Up, ndjson
+
+
+def send(up: Up, n: int) -> httpx.Response:
+    body = ndjson([{"n": n, "row": row, "message": f"{n}-{row} " * 20} for row in range(200)])
+    return httpx.post(f"{up.url}/api/v1/ingest/logs", content=body, headers={"Idempotency-Key": str(n)}, timeout=60)
+
+
+def limit_files(up: Up, size: int) -> None:
+    _, hard = resource.prlimit(up.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(up.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def test_full_disk(start: Callable[..., Up]) -> None:
+    up = start(flush_age_s=0.2)
+    assert all(send(up, n).status_code == 200 for n in range(5))
+    limit_files(up, 4096)
+    refused = [answer for n in range(5, 30) if (answer := send(up, n)).status_code != 200]
+    assert refused, "nothing was refused on a full disk"
+    for answer in refused:
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["kind"] == "temporary"
+        assert "disk" in answer.json()["hint"]
+        assert int(answer.headers["Retry-After"]) >= 1
+    acked = 30 - len(refused)
+    assert up.query("SELECT count(DISTINCT n) AS n FROM logs")[0]["n"] == acked
+    assert httpx.get(f"{up.url}/healthz").is_success
+    limit_files(up, resource.RLIM_INFINITY)
+    assert [send(up, n).status_code for n in range(30)] == [200] * 30  # retries of what was refused, and of what was not
+    assert up.query("SELECT count(*) AS c, count(DISTINCT n) AS n FROM logs") == [{"c": 6000, "n": 30}]
+    flushed(up, 6000)
+    up.kill()
+    up = start()
+    assert up.query("SELECT count(*) AS c FROM logs") == [{"c": 6000}]
+
+
+def flushed(up: Up, rows: int) -> None:
+    """The writer, which failed as well, catches up by itself."""
+    for _ in range(600):
+        tables = httpx.get(f"{up.url}/api/v1/tables").json()["tables"]
+        if [table["rows"] for table in tables if table["name"] == "logs"] == [rows]:
+            return
+        time.sleep(0.1)
+    raise AssertionError(json.dumps(tables))

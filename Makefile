@@ -42,7 +42,7 @@ up: setup ## start the lake
 test: setup test-rust test-python ## everything that runs in minutes
 
 test-rust:
-	cargo test --release --locked -q -p pulka-core
+	cargo test --release --locked -q -p pulka-core -p pulka-py
 
 test-python: setup
 	$(PYTEST) -m "not slow" tests

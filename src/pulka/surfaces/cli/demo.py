@@ -11,7 +11,7 @@ import click
 
 from pulka import config
 from pulka.errors import Misconfigured
-from pulka.surfaces.cli.up import announce
+from pulka.surfaces.cli.up import announce, program
 
 __all__ = ["demo"]
 
@@ -56,4 +56,4 @@ def _announce(addresses: dict[str, str], notes: list[str]) -> None:
     announce(addresses, notes)
     click.echo("\nThe shop is open; every minute its newest payments version fails for 20 seconds. Try:\n", err=True)
     for sql in _QUERIES:
-        click.echo(f'  pulka query "{sql}"\n', err=True)
+        click.echo(f'  {program()} query "{sql}"\n', err=True)

@@ -1,10 +1,14 @@
 """`pulka up`: the whole lake in one process."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import click
 
 from pulka import config
 
-__all__ = ["announce", "up"]
+__all__ = ["announce", "program", "up"]
 
 
 @click.command()
@@ -42,5 +46,13 @@ def announce(addresses: dict[str, str], notes: list[str]) -> None:
         both = ", ".join(addresses[name] for name in ("otlp_http", "otlp_grpc") if name in addresses)
         click.echo(f"  OpenTelemetry exporters: {both}", err=True)
     click.echo(f"  send:  curl {url}/api/v1/ingest/logs --data-binary '{{\"message\":\"hello\"}}'", err=True)
-    click.echo("  ask:   pulka query 'SELECT * FROM logs ORDER BY timestamp DESC LIMIT 10'", err=True)
+    click.echo(f"  ask:   {program()} query 'SELECT * FROM logs ORDER BY timestamp DESC LIMIT 10'", err=True)  # noqa: S608 - prose
     click.echo(f"  API:   {url}/openapi.json      stop: Ctrl-C", err=True)
+
+
+def program() -> str:
+    """How this command is called from here: a checkout has it beside its interpreter, not on PATH."""
+    beside = Path(sys.executable).with_name("pulka")
+    if shutil.which("pulka") or not beside.exists():
+        return "pulka"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)

@@ -1,6 +1,5 @@
 //! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`.
 
-mod allocator;
 mod batch;
 mod csv;
 mod decode;
@@ -13,13 +12,15 @@ mod otlp;
 
 use pyo3::prelude::*;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pymodule]
 mod _native {
     use super::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        allocator::give_back_at_once();
         batch::register(module)?;
         csv::register(module)?;
         decode::register(module)?;

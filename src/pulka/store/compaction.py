@@ -136,6 +136,7 @@ class Compactor:
         self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None
     ) -> None:
         self.counts = CompactionCounts()
+        self._collected_s = -math.inf
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
         self._changed: set[_WindowKey] = set()
@@ -173,6 +174,7 @@ class Compactor:
 
     async def collect(self) -> int:
         """Delete objects of fragments retired longer than the grace; readers of old snapshots have had that long."""
+        self._collected_s = self._clock.monotonic_s()
         deleted = await collect(self._catalog, self._objects, self._clock, self._settings.retired_grace_s)
         self.counts.collected += deleted
         return deleted
@@ -199,10 +201,16 @@ class Compactor:
                     swept_s = self._clock.monotonic_s()
                 else:
                     await self._run_changed()
+                    await self._collect_due()
             except Exception as error:
                 self.counts.failures += 1
                 _log.warning("compaction failed, trying again: %s", error)
             await self._clock.sleep(self._settings.interval_s)
+
+    async def _collect_due(self) -> None:
+        """Once per grace: no file stays longer than twice its time."""
+        if self._clock.monotonic_s() - self._collected_s >= self._settings.retired_grace_s:
+            await self.collect()
 
     async def _run_changed(self) -> None:
         now_s = self._clock.monotonic_s()

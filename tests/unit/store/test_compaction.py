@@ -156,6 +156,18 @@ async def test_the_background_task_hears_of_publications(lake: Any) -> None:
     assert await lake.numbers(writer) == list(range(80))
 
 
+async def test_the_background_task_collects_once_per_grace(lake: Any) -> None:
+    await filled(lake, 8)
+    compactor = lake.compactor(interval_s=5.0, sweep_s=1e9, retired_grace_s=60.0)
+    compactor.start()
+    for _ in range(200):
+        await lake.clock.advance(1)
+        await asyncio.sleep(0.001)
+    await compactor.close()
+    assert compactor.counts.collected == 8
+    assert lake.object_keys() == {f.key for f in await lake.catalog.fragments()}
+
+
 async def test_retiring_elsewhere_makes_a_merge_a_conflict(lake: Any) -> None:
     await filled(lake, 8)
     found = await lake.catalog.fragments()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::stats::Description;
 use super::write::chunk_rows;
@@ -32,16 +33,17 @@ impl Input {
         Ok(Input { path: path.to_path_buf(), file, footer, description, sort, metadata })
     }
 
-    /// The rows in order, in batches of a few megabytes.
-    pub fn batches(&self) -> Result<ParquetRecordBatchReader> {
+    /// The rows in order, in batches of about `bytes`.
+    pub fn batches(&self, bytes: usize) -> Result<ParquetRecordBatchReader> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
-        Ok(builder.with_batch_size(self.batch_rows()).build()?)
+        Ok(builder.with_batch_size(self.batch_rows(bytes)).build()?)
     }
 
     /// By the row group with the largest rows.
-    fn batch_rows(&self) -> usize {
+    fn batch_rows(&self, bytes: usize) -> usize {
         let groups = self.metadata.metadata().row_groups().iter();
-        let rows = groups.map(|group| chunk_rows(2 * group.total_byte_size().max(0) as usize, group.num_rows().max(0) as usize));
+        let size = |group: &RowGroupMetaData| (2 * group.total_byte_size().max(0) as usize, group.num_rows().max(0) as usize);
+        let rows = groups.map(size).map(|(all_bytes, rows)| chunk_rows(bytes, all_bytes, rows));
         rows.min().unwrap_or(1)
     }
 }

@@ -9,6 +9,7 @@ use super::file::check_crc;
 use super::input::Input;
 use super::sort::Keys;
 use super::stats::{Description, Stats};
+use super::write::CHUNK_BYTES;
 use super::{KEY_CRC32C, Result, invalid};
 
 /// The footer's key-values. With `verify`, every byte is checked against the checksum, and every row against the sort
@@ -24,7 +25,7 @@ pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, St
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let mut reader = input.batches()?;
+    let mut reader = input.batches(CHUNK_BYTES)?;
     let mut stats = Stats::new(&arrow_array::RecordBatchReader::schema(&reader))?;
     let mut last: Option<RecordBatch> = None;
     let mut next = || reader.next().transpose();

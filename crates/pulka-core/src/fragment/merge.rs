@@ -20,6 +20,9 @@ use super::{FragmentError, FragmentOptions, Result, encoding, invalid};
 
 /// Runs at least this long on average are copied as slices, shorter ones row by row.
 const LONG_RUN_ROWS: usize = 16;
+/// The batches of all inputs together, about; a single one is never smaller than the second.
+const INPUTS_BYTES: usize = 16 << 20;
+const INPUT_BYTES_MIN: usize = 128 << 10;
 
 /// Merge the fragments in the files `inputs` into a new file at `path`; the result is the one `write_fragment` gives.
 pub fn merge_fragments(inputs: &[PathBuf], path: &Path, options: &FragmentOptions) -> Result<String> {
@@ -29,7 +32,9 @@ pub fn merge_fragments(inputs: &[PathBuf], path: &Path, options: &FragmentOption
     let inputs: Vec<Input> = inputs.iter().map(|path| Input::open(path).map_err(|e| naming(path, e))).collect::<Result<_>>()?;
     let layout = Layout::of(&inputs.iter().map(|input| &input.description).collect::<Vec<_>>(), options);
     let rows: u64 = inputs.iter().map(|input| input.description.rows).sum();
-    let streams: Vec<Stream> = inputs.iter().map(|input| Stream::open(input, &layout, options)).collect::<Result<_>>()?;
+    let share = (INPUTS_BYTES / inputs.len()).clamp(INPUT_BYTES_MIN, CHUNK_BYTES);
+    let open = |input| Stream::open(input, &layout, options, share);
+    let streams: Vec<Stream> = inputs.iter().map(open).collect::<Result<_>>()?;
     let sample: Vec<&RecordBatch> = streams.iter().map(|stream| &stream.batch).collect();
     let properties = encoding::properties(&sample, &layout.schema, rows as usize, options)?;
     let mut writer = FragmentWriter::create(path, layout.schema.clone(), properties, options)?;
@@ -57,13 +62,13 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn open(input: &'a Input, layout: &'a Layout, options: &'a FragmentOptions) -> Result<Stream<'a>> {
+    fn open(input: &'a Input, layout: &'a Layout, options: &'a FragmentOptions, batch_bytes: usize) -> Result<Stream<'a>> {
         let moves = layout.moves(&input.description);
         let place = move |batch: std::result::Result<RecordBatch, arrow_schema::ArrowError>| {
             let placed = batch.map_err(FragmentError::from).and_then(|batch| layout.place(&batch, moves));
             placed.map_err(|error| naming(&input.path, error))
         };
-        let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> = Box::new(input.batches()?.map(place));
+        let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> = Box::new(input.batches(batch_bytes)?.map(place));
         if !keeps_order(input, layout, options) {
             batches = Box::new(std::iter::once(Ok(sorted(batches, layout, options)?)));
         }

@@ -29,7 +29,7 @@ pub fn write_fragment(batches: &[RecordBatch], path: &Path, options: &FragmentOp
     let order = sort::order(&batch, &options.sort);
     let properties = encoding::properties(&[&batch], batch.schema_ref(), batch.num_rows(), options)?;
     let mut writer = FragmentWriter::create(path, batch.schema(), properties, options)?;
-    let chunk_rows = chunk_rows(batch.get_array_memory_size(), batch.num_rows());
+    let chunk_rows = chunk_rows(CHUNK_BYTES, batch.get_array_memory_size(), batch.num_rows());
     for start in (0..batch.num_rows()).step_by(chunk_rows) {
         let rows = chunk_rows.min(batch.num_rows() - start);
         writer.write(&chunk(&batch, order.as_ref(), start, rows)?)?;
@@ -44,9 +44,9 @@ fn chunk(batch: &RecordBatch, order: Option<&UInt32Array>, start: usize, rows: u
     })
 }
 
-/// Rows of a chunk when `rows` rows have `bytes`.
-pub fn chunk_rows(bytes: usize, rows: usize) -> usize {
-    CHUNK_BYTES.saturating_mul(rows.max(1)).checked_div(bytes).unwrap_or(CHUNK_ROWS).clamp(1, CHUNK_ROWS)
+/// Rows of a chunk of `chunk_bytes` when `rows` rows have `bytes`.
+pub fn chunk_rows(chunk_bytes: usize, bytes: usize, rows: usize) -> usize {
+    chunk_bytes.saturating_mul(rows.max(1)).checked_div(bytes).unwrap_or(CHUNK_ROWS).clamp(1, CHUNK_ROWS)
 }
 
 /// Takes chunks of sorted rows and makes row groups of them.

@@ -326,7 +326,7 @@ def _writer_settings(settings: Settings) -> WriterSettings:
         buffer_bytes_hard=settings["buffer_bytes_max"] * 3 // 2,
         window_ns=settings["window_s"] * 1_000_000_000,
         tick_s=min(0.5, settings["flush_age_s"] / 4),
-        write=_write_options(settings, settings["zstd_level_first"]),
+        write=_write_options(settings, settings["first_zstd_level"]),
     )
 
 

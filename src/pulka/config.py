@@ -64,7 +64,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("buffer_bytes_max", 64 * _MIB, "Buffered bytes over all tables; beyond it the largest table is flushed.", 1024),
         p("row_group_bytes", 32 * _MIB, "Bytes of the heaviest column in one row group of a fragment.", 1024),
         p("zstd_level", 3, "Compression level of merged fragments, 1 to 19.", 1),
-        p("zstd_level_first", 1, "Compression level of fragments before their first merge, 1 to 19.", 1),
+        p("first_zstd_level", 1, "Compression level of fragments before their first merge, 1 to 19.", 1),
         p("window_s", 3600, "Length of a fragment's time window; divides a day.", 60),
         p("compaction_inputs", 8, "Fragments of one size class in a window that are merged.", 2),
         p("compaction_inputs_max", 32, "Most inputs of one merge.", 2),

@@ -26,7 +26,7 @@ def test_demo(tmp_path: Path) -> None:
         until(lambda: services <= {row["service"] for row in up.query(queries[0])}, log)
         for sql in queries:
             up.query(sql)
-        assert up.query("SELECT count(DISTINCT name) AS n FROM metrics")[0]["n"] > 0
+        until(lambda: up.query("SELECT count(DISTINCT name) AS n FROM metrics")[0]["n"] > 0, log)  # exported once per period
         assert up.query("SELECT count(*) AS n FROM logs WHERE trace_id IS NOT NULL")[0]["n"] > 0
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
         assert demo.wait(60) == 0, log.read_text()

@@ -9,6 +9,7 @@ mod fragment;
 mod journal;
 mod options;
 mod otlp;
+mod search;
 
 use pyo3::prelude::*;
 
@@ -30,6 +31,7 @@ mod _native {
         journal::register(module)?;
         options::register(module)?;
         otlp::register(module)?;
+        search::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

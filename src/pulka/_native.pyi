@@ -70,6 +70,15 @@ def residual_get(residual: pa.Array, path: str, kind: str) -> pa.Array:
     """The values of one field out of a residual column: exact values of type `kind`, null where absent or of another type.
     With kind `text`, any value as SQL text."""
 
+def text_words(text: str) -> list[str]:
+    """The words of a text, as filters and searches know them: runs of letters and digits without case (crates/pulka-core/src/text/words.rs)."""
+
+def whole_words(pieces: Sequence[str]) -> list[str]:
+    """Words of any text that has `pieces` in this order with anything between them (as LIKE, split at its wildcards): those that touch no gap."""
+
+def regex_literals(expression: str, ignore_case: bool) -> list[list[tuple[str, bool]]]:
+    """What every text has that a regular expression matches: of each clause at least one (text, in any case)."""
+
 def normalize(batches: Sequence[pa.RecordBatch], declared: Mapping[str, str], columns_max: int = 1000, dense_share: float = 0.01) -> pa.RecordBatch:
     """Concatenate batches of any schemas into one: union of the columns, density decided anew, types kept."""
 

@@ -10,6 +10,7 @@ mod journal;
 mod options;
 mod otlp;
 mod search;
+mod text;
 
 use pyo3::prelude::*;
 
@@ -32,6 +33,7 @@ mod _native {
         options::register(module)?;
         otlp::register(module)?;
         search::register(module)?;
+        text::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::text::fold;
+
 /// `test` is true of `column`, a physical column of the file.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -42,10 +44,10 @@ pub struct Pattern {
     odd: Vec<Finder<'static>>,
 }
 
-/// Letters outside ASCII that have one of ASCII in another case, as Kelvin's sign has k: each with that one.
+/// Letters outside ASCII that fold to one of ASCII, as Kelvin's sign does to k: each with that one.
 static ODD_LETTERS: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
-    let cases = |odd: char| odd.to_lowercase().chain(odd.to_uppercase()).map(move |case| (odd, case.to_ascii_lowercase()));
-    ('\u{80}'..='\u{ffff}').flat_map(cases).filter(|(_, letter)| letter.is_ascii_lowercase()).collect()
+    let folded = ('\u{80}'..=char::MAX).map(|odd| (odd, fold(odd)));
+    folded.filter(|(_, letter)| letter.is_ascii_lowercase()).collect()
 });
 
 impl Pattern {
@@ -75,12 +77,10 @@ impl Pattern {
         if self.how != Match::ContainsIgnoreCase {
             return self.finder.find(bytes).is_some();
         }
-        if !self.text.is_ascii() || self.odd.iter().any(|odd| odd.find(bytes).is_some()) {
-            return true;
-        }
         folded.clear();
-        folded.extend(bytes.iter().map(u8::to_ascii_lowercase));
-        self.finder.find(folded).is_some()
+        folded.extend_from_slice(bytes);
+        folded.make_ascii_lowercase();
+        !self.text.is_ascii() || self.finder.find(folded).is_some() || self.odd.iter().any(|odd| odd.find(bytes).is_some())
     }
 
     /// Whether a value between `low` and `high`, which may be cut short or rounded up, can match.

@@ -36,7 +36,7 @@ pub fn filter(fragment: &Fragment, group: usize, column: usize, patterns: &[Patt
     let dictionary = if chunk.dictionary_page_offset().is_some() { reader.get_next_page()? } else { None };
     let mut scan = Scan::new(patterns, rows, chunk.column_descr_ptr(), dictionary);
     for page in pages {
-        if watch.stop(scan.found.len(), page.start) {
+        if watch.stop(scan.decoded, page.start) {
             return Ok(None);
         }
         if !rows.overlap(&page) {
@@ -54,19 +54,22 @@ struct Scan<'a> {
     column: ColumnDescPtr,
     dictionary: Option<Page>,
     folded: Vec<u8>,
+    /// Rows of pages that had to be decoded.
+    decoded: usize,
     found: Vec<usize>,
     texts: StringBuilder,
 }
 
 impl<'a> Scan<'a> {
     fn new(patterns: &'a [Pattern], rows: &'a Rows, column: ColumnDescPtr, dictionary: Option<Page>) -> Scan<'a> {
-        Scan { patterns, rows, column, dictionary, folded: Vec::new(), found: Vec::new(), texts: StringBuilder::new() }
+        Scan { patterns, rows, column, dictionary, folded: Vec::new(), decoded: 0, found: Vec::new(), texts: StringBuilder::new() }
     }
 
     fn page(&mut self, page: Page, range: &Range<usize>) -> Result<()> {
         if !self.may_match(&page) {
             return Ok(());
         }
+        self.decoded += range.len();
         let pages = self.dictionary.iter().cloned().chain([page]).collect();
         let mut reader = ColumnReaderImpl::<ByteArrayType>::new(Arc::clone(&self.column), Box::new(Pages(pages)));
         let (mut levels, mut values) = (Vec::new(), Vec::new());

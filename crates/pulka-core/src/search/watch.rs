@@ -2,10 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Rows of a row group after which its share of matches tells what is to come.
+/// Rows of a row group after which the part of them that had to be decoded tells what is to come.
 const SAMPLE_ROWS: usize = 1 << 15;
-/// One match in so many rows, and the ordinary scan, which keeps nothing, is as quick.
-const ROWS_PER_MATCH_MIN: usize = 4;
 
 pub struct Watch {
     bytes_max: usize,
@@ -32,9 +30,10 @@ impl Watch {
         self.cancelled() || self.too_many.load(Ordering::Relaxed)
     }
 
-    /// As `stopped`, after `found` matches in the first `rows` rows of a row group.
-    pub fn stop(&self, found: usize, rows: usize) -> bool {
-        if rows >= SAMPLE_ROWS && found > rows / ROWS_PER_MATCH_MIN {
+    /// As `stopped`, when of the first `rows` rows of a row group so many were `decoded`: of more than half the ordinary scan,
+    /// which has nothing to keep, makes less work.
+    pub fn stop(&self, decoded: usize, rows: usize) -> bool {
+        if rows >= SAMPLE_ROWS && decoded > rows / 2 {
             self.too_many.store(true, Ordering::Relaxed);
         }
         self.stopped()

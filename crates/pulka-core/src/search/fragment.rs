@@ -1,6 +1,5 @@
 //! A fragment opened for a search: its footer, and page indexes that are read when they are asked for.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -10,13 +9,10 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Encoding;
-use parquet::file::metadata::page_index::PageIndexProvider;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::page_index::index_reader::{decode_column_index, decode_offset_index};
-use parquet::file::page_index::offset_index::OffsetIndexMetaData;
-use parquet::file::reader::ChunkReader;
 
+use super::page_indexes::PageIndexes;
 use super::rows::Rows;
 use super::source::Source;
 use crate::fragment::Result;
@@ -111,79 +107,5 @@ impl Fragment {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
         let options = ArrowReaderOptions::new().with_schema(schema);
         ArrowReaderMetadata::try_new(Arc::clone(&self.metadata), options).unwrap_or_else(|_| self.plain.clone())
-    }
-}
-
-/// Page indexes of single columns of single row groups: a fragment has thousands of pages, a search needs few.
-struct PageIndexes {
-    source: Source,
-    columns: usize,
-    chunks: Vec<Chunk>,
-}
-
-struct Chunk {
-    kind: parquet::basic::Type,
-    column_range: Option<Range<u64>>,
-    offset_range: Option<Range<u64>>,
-    column: OnceLock<Option<ColumnIndexMetaData>>,
-    offset: OnceLock<Option<OffsetIndexMetaData>>,
-}
-
-impl PageIndexes {
-    fn new(source: Source, metadata: &ParquetMetaData) -> PageIndexes {
-        let columns = metadata.file_metadata().schema_descr().num_columns();
-        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
-        PageIndexes { source, columns, chunks: chunks.map(Chunk::of).collect() }
-    }
-
-    fn chunk(&self, group: usize, column: usize) -> Option<&Chunk> {
-        self.chunks.get(group * self.columns + column)
-    }
-
-    fn bytes(&self, range: &Option<Range<u64>>) -> Option<bytes::Bytes> {
-        let range = range.as_ref()?;
-        self.source.get_bytes(range.start, range.end.checked_sub(range.start)? as usize).ok()
-    }
-}
-
-impl Chunk {
-    fn of(chunk: &ColumnChunkMetaData) -> Chunk {
-        Chunk {
-            kind: chunk.column_type(),
-            column_range: chunk.column_index_range(),
-            offset_range: chunk.offset_index_range(),
-            column: OnceLock::new(),
-            offset: OnceLock::new(),
-        }
-    }
-}
-
-impl fmt::Debug for PageIndexes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "PageIndexes of {} chunks", self.chunks.len())
-    }
-}
-
-impl PageIndexProvider for PageIndexes {
-    fn has_offset_indexes(&self) -> bool {
-        self.chunks.iter().any(|chunk| chunk.offset_range.is_some())
-    }
-
-    fn has_column_indexes(&self) -> bool {
-        self.chunks.iter().any(|chunk| chunk.column_range.is_some())
-    }
-
-    fn column_index(&self, group: usize, column: usize) -> Option<&ColumnIndexMetaData> {
-        let chunk = self.chunk(group, column)?;
-        chunk.column.get_or_init(|| decode_column_index(&self.bytes(&chunk.column_range)?, chunk.kind).ok()).as_ref()
-    }
-
-    fn offset_index(&self, group: usize, column: usize) -> Option<&OffsetIndexMetaData> {
-        let chunk = self.chunk(group, column)?;
-        chunk.offset.get_or_init(|| decode_offset_index(&self.bytes(&chunk.offset_range)?).ok()).as_ref()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }

@@ -8,6 +8,7 @@ mod arrays;
 mod bloom;
 pub mod condition;
 mod fragment;
+mod page_indexes;
 mod prune;
 mod rows;
 mod source;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader, StringArray};
 use arrow_schema::Schema;
 use arrow_select::concat::concat_batches;
 
@@ -31,6 +32,8 @@ use prune::By;
 use rows::Rows;
 use watch::Watch;
 
+/// With more matches the ordinary scan, which has nothing to keep, makes less work.
+const ROWS_PER_MATCH_MIN: usize = 16;
 /// Fragments open at once.
 const OPEN_MAX: usize = 64;
 
@@ -151,7 +154,10 @@ impl<'a> Opened<'a> {
                 test => rows = arrays::filter(&self.fragment, group, column, test, &rows)?,
             }
         }
-        self.gather(group, &rows, texts, watch)
+        match watch.stop(ROWS_PER_MATCH_MIN * rows.count(), self.fragment.group_rows(group)) {
+            true => Ok(None),
+            false => self.gather(group, &rows, texts, watch),
+        }
     }
 
     fn tests_by_size(&self, group: usize) -> Vec<(usize, &'a Test)> {
@@ -172,7 +178,7 @@ impl<'a> Opened<'a> {
         let texts = texts.filter(|(column, values)| self.columns.contains(column) && values.len() == rows.count());
         let rest = self.columns.iter().copied().filter(|column| texts.as_ref().is_none_or(|(decoded, _)| column != decoded));
         let reader = self.fragment.read(group, &rest.collect::<Vec<_>>(), rows, rows.count())?;
-        let schema = arrow_array::RecordBatchReader::schema(&reader);
+        let schema = reader.schema();
         let batch = concat_batches(&schema, &reader.collect::<std::result::Result<Vec<_>, _>>()?)?;
         Ok(Some(match texts {
             Some((column, values)) => self.with_texts(&batch, column, values)?,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Rows of a row group after which the part of them that had to be decoded tells what is to come.
+/// Rows of a row group that tell what is to come.
 const SAMPLE_ROWS: usize = 1 << 15;
 
 pub struct Watch {
@@ -30,10 +30,10 @@ impl Watch {
         self.cancelled() || self.too_many.load(Ordering::Relaxed)
     }
 
-    /// As `stopped`, when of the first `rows` rows of a row group so many were `decoded`: of more than half the ordinary scan,
-    /// which has nothing to keep, makes less work.
-    pub fn stop(&self, decoded: usize, rows: usize) -> bool {
-        if rows >= SAMPLE_ROWS && decoded > rows / 2 {
+    /// As `stopped`, when of the first `rows` rows of a row group more than half count: then the ordinary scan, which has
+    /// nothing to keep, makes less work.
+    pub fn stop(&self, counted: usize, rows: usize) -> bool {
+        if rows >= SAMPLE_ROWS && counted > rows / 2 {
             self.too_many.store(true, Ordering::Relaxed);
         }
         self.stopped()

@@ -7,6 +7,7 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 import random  # noqa: TID251 - the type only
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from pulka.model.fields import Column, FieldType
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "Fresh", "Journal", "Limits", "ObjectStore", "Position",
+    "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Engine", "Fragment", "Fresh", "Journal", "Limits", "ObjectStore", "Position",
     "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo",
 ]  # fmt: skip
 
@@ -82,12 +83,31 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ColumnStats:
-    """What pruning may know of one physical column of a fragment. min and max are None when unknown (or all null)."""
+    """What pruning may know of one physical column of a fragment. min and max are None when unknown (or all null).
+
+    Of text columns also: `values` is all of them when they are few; `automaton` takes all of them and few others (packed, see
+    crates/pulka-core/src/fragment/packed_automaton.rs); `words` is a filter of their words (word_filter.rs). Empty: not known.
+    """
 
     column: Column
     nulls: int
     min: Any = None
     max: Any = None
+    values: tuple[str, ...] | None = None
+    automaton: bytes = b""
+    words: bytes = b""
+
+
+class Columns(tuple[ColumnStats, ...]):
+    """Statistics of the columns of one fragment, found by the path of their field."""
+
+    @cached_property
+    def by_path(self) -> Mapping[str, tuple[ColumnStats, ...]]:
+        """The physical columns of each field."""
+        found: dict[str, tuple[ColumnStats, ...]] = {}
+        for stats in self:
+            found[stats.column.path] = (*found.get(stats.column.path, ()), stats)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +127,7 @@ class Fragment:
     raw_bytes: int
     level: int
     created_ns: int
-    columns: tuple[ColumnStats, ...]
+    columns: Columns
     residual: Mapping[str, frozenset[FieldType]] = field(default_factory=dict)
 
 

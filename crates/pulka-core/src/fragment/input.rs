@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::stats::Description;
 use super::write::chunk_rows;
@@ -37,6 +37,16 @@ impl Input {
     pub fn batches(&self, bytes: usize) -> Result<ParquetRecordBatchReader> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
         Ok(builder.with_batch_size(self.batch_rows(bytes)).build()?)
+    }
+
+    /// The rows of one row group, in the same way.
+    pub fn group_batches(&self, group: usize, bytes: usize) -> Result<ParquetRecordBatchReader> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
+        Ok(builder.with_row_groups(vec![group]).with_batch_size(self.batch_rows(bytes)).build()?)
+    }
+
+    pub fn parquet(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
     }
 
     /// By the row group with the largest rows.

@@ -7,7 +7,9 @@ use arrow_array::RecordBatch;
 
 use super::file::check_crc;
 use super::input::Input;
+use super::row_group_words::all_filters;
 use super::sort::Keys;
+use super::soundness::{check_pruning, check_words};
 use super::stats::{Description, Stats};
 use super::write::CHUNK_BYTES;
 use super::{KEY_CRC32C, Result, invalid};
@@ -25,16 +27,22 @@ pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, St
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let mut reader = input.batches(CHUNK_BYTES)?;
-    let mut stats = Stats::new(&arrow_array::RecordBatchReader::schema(&reader))?;
+    let filters = all_filters(&mut input.file.try_clone()?, input.parquet())?;
+    let mut stats: Option<Stats> = None;
     let mut last: Option<RecordBatch> = None;
-    let mut next = || reader.next().transpose();
-    while let Some(batch) = next()? {
-        check_order(last.as_ref(), &batch, input, stats.rows())?;
-        stats.add(&batch);
-        last = Some(batch);
+    for group in 0..input.parquet().num_row_groups() {
+        for batch in input.group_batches(group, CHUNK_BYTES)? {
+            let batch = batch?;
+            let stats = stats.get_or_insert(Stats::new(batch.schema_ref(), None)?);
+            check_order(last.as_ref(), &batch, input, stats.rows())?;
+            check_pruning(&input.description, &batch)?;
+            check_words(&filters, group, &batch)?;
+            stats.add(&batch);
+            last = Some(batch);
+        }
     }
-    let found = stats.describe(input.file.metadata()?.len());
+    let Some(mut stats) = stats else { return invalid("the fragment has no rows") };
+    let found = stats.describe(input.file.metadata()?.len(), 0);
     check_description(&input.description, &reparsed(&found)?)
 }
 
@@ -75,7 +83,7 @@ fn check_description(stored: &Description, found: &Description) -> Result<()> {
         return invalid("the description has other columns than the file");
     }
     let mut columns = stored.columns.iter().zip(&found.columns);
-    if let Some((column, _)) = columns.find(|(stored, found)| stored != found) {
+    if let Some((column, _)) = columns.find(|(stored, found)| stored.numbers() != found.numbers()) {
         return invalid(format!("the description's nulls, min or max of column {} are not those of the rows", column.name));
     }
     if stored.residual != found.residual {

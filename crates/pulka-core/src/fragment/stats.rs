@@ -9,9 +9,15 @@ use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Result, invalid};
+use super::sketch::{AutomatonDescription, TextSketch, base64, unrepeated};
+use super::word_filter::LargeFilters;
+use super::{FragmentOptions, Result, invalid};
 use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP, residual};
 
+/// Large word filters under way at once, 512 KiB each.
+const LARGE_FILTERS_MAX: usize = 16;
+/// Columns whose words are wanted most come first when there is no room for all.
+const MESSAGE: &str = "message";
 /// Longest text kept as a minimum or maximum, bytes.
 pub const TEXT_BYTES_MAX: usize = 64;
 
@@ -41,12 +47,26 @@ pub struct ColumnDescription {
     pub nulls: u64,
     pub min: Value,
     pub max: Value,
+    /// All values of a text column that has few, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<String>>,
+    /// What texts a sort column may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automaton: Option<AutomatonDescription>,
+    /// A word filter in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 impl ColumnDescription {
     /// None when the type is not one of ours.
     pub fn column(&self) -> Option<Column> {
         Some(Column { path: self.path.clone(), kind: FieldType::parse(&self.kind)? })
+    }
+
+    /// Without what prunes text: a later release may gather that in another way.
+    pub fn numbers(&self) -> ColumnDescription {
+        ColumnDescription { values: None, automaton: None, words: None, ..self.clone() }
     }
 }
 
@@ -59,13 +79,28 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub fn new(schema: &Schema) -> Result<Stats> {
+    /// With what prunes text columns too; `inspect` needs only the numbers and says so by no options.
+    pub fn new(schema: &Schema, options: Option<&FragmentOptions>) -> Result<Stats> {
+        let large = LargeFilters::new(LARGE_FILTERS_MAX);
         let described = schema.fields().iter().enumerate().filter(|(_, field)| field.name() != RESIDUAL);
         let columns = described.map(|(index, field)| match Column::of(field) {
-            Some(column) => Ok(ColumnStats { index, name: field.name().clone(), column, nulls: 0, range: Range::Empty }),
+            Some(column) => Ok(ColumnStats::new(index, field.name(), column, options, &large)),
             None => invalid(format!("column {} has a type that no event batch has; cast it first", field.name())),
         });
         Ok(Stats { rows: 0, raw_bytes: 0, columns: columns.collect::<Result<_>>()?, residual: BTreeMap::new() })
+    }
+
+    /// The next rows are in another row group.
+    pub fn end_group(&mut self) {
+        self.columns.iter_mut().for_each(ColumnStats::end_group);
+    }
+
+    /// The word filters of the row groups of each column that has them, in at most `bytes_max`.
+    pub fn group_words(&self, bytes_max: usize) -> Vec<(&str, &[Vec<u8>])> {
+        let filters = self.columns.iter().map(|column| (column, column.group_words()));
+        let filters = filters.filter(|(_, groups)| groups.iter().any(|group| !group.is_empty()));
+        let sized = filters.map(|(column, groups)| (column, groups, groups.iter().map(Vec::len).sum::<usize>()));
+        fitting(sized.collect(), bytes_max).into_iter().map(|(column, groups)| (column.name.as_str(), groups)).collect()
     }
 
     pub fn add(&mut self, batch: &RecordBatch) {
@@ -85,20 +120,41 @@ impl Stats {
         self.rows
     }
 
-    /// The description of a file of `bytes`.
-    pub fn describe(&self, bytes: u64) -> Description {
+    /// The description of a file of `bytes`, with word filters of at most `words_bytes_max`.
+    pub fn describe(&mut self, bytes: u64, words_bytes_max: usize) -> Description {
         let (min_ns, max_ns) = self.columns.iter().find_map(ColumnStats::times).unwrap_or_default();
         let names = |kinds: &BTreeSet<FieldType>| kinds.iter().map(|kind| kind.name().to_string()).collect();
+        let words = self.words(words_bytes_max);
+        let mut columns: Vec<ColumnDescription> = self.columns.iter_mut().map(ColumnStats::describe).collect();
+        columns.iter_mut().for_each(|column| column.words = words.get(&column.name).map(|words| base64(words)));
         Description {
             rows: self.rows,
             bytes,
             raw_bytes: self.raw_bytes,
             min_ns,
             max_ns,
-            columns: self.columns.iter().map(ColumnStats::describe).collect(),
+            columns,
             residual: self.residual.iter().map(|(path, kinds)| (path.clone(), names(kinds))).collect(),
         }
     }
+
+    fn words(&self, bytes_max: usize) -> BTreeMap<String, Vec<u8>> {
+        let filters = self.columns.iter().filter_map(|column| Some((column, column.text.as_ref()?.words()?)));
+        let sized = filters.map(|(column, filter)| { let size = filter.len(); (column, filter, size) });
+        fitting(sized.collect(), bytes_max).into_iter().map(|(column, filter)| (column.name.clone(), filter)).collect()
+    }
+}
+
+/// What fits into `bytes_max` together: the message first, then the smallest.
+fn fitting<T>(mut sized: Vec<(&ColumnStats, T, usize)>, bytes_max: usize) -> Vec<(&ColumnStats, T)> {
+    sized.sort_by_key(|(column, _, size)| (column.column.path != MESSAGE, *size));
+    let mut room = bytes_max;
+    sized.retain(|(_, _, size)| {
+        let fits = *size <= room;
+        room -= if fits { *size } else { 0 };
+        fits
+    });
+    sized.into_iter().map(|(column, filter, _)| (column, filter)).collect()
 }
 
 /// Bytes of the values, as [`Description::raw_bytes`] counts them.
@@ -117,12 +173,16 @@ fn text_span(texts: &StringArray) -> u64 {
     (offsets[texts.len()] - offsets[0]) as u64
 }
 
+/// What is known of one column; takes its arrays in the order of the rows.
 struct ColumnStats {
     index: usize,
     name: String,
     column: Column,
     nulls: u64,
     range: Range,
+    text: Option<TextSketch>,
+    /// Whether Parquet's own Bloom filters tell its row groups apart.
+    has_bloom: bool,
 }
 
 /// Least and greatest value so far.
@@ -138,10 +198,41 @@ enum Range {
 }
 
 impl ColumnStats {
+    fn new(index: usize, name: &str, column: Column, options: Option<&FragmentOptions>, large: &LargeFilters) -> ColumnStats {
+        let is_sorted_by = |options: &FragmentOptions| options.sort.iter().any(|by| by.name == name);
+        let text = options.filter(|_| column.kind == FieldType::Str);
+        let text = text.map(|options| TextSketch::new(is_sorted_by(options), large.clone()));
+        let has_bloom = options.is_some_and(|options| options.bloom.iter().any(|other| other == name));
+        ColumnStats { index, name: name.to_string(), column, nulls: 0, range: Range::Empty, text, has_bloom }
+    }
+
     fn add(&mut self, array: &ArrayRef) {
         self.nulls += array.null_count() as u64;
-        let range = std::mem::replace(&mut self.range, Range::Empty);
-        self.range = range.union(Range::of(array));
+        let range = match array.as_string_opt() {
+            Some(texts) => self.add_texts(texts),
+            None => Range::of(array),
+        };
+        self.range = std::mem::replace(&mut self.range, Range::Empty).union(range);
+    }
+
+    fn add_texts(&mut self, texts: &StringArray) -> Range {
+        let mut span = None;
+        for value in unrepeated(texts) {
+            let (min, max) = span.get_or_insert((value, value));
+            (*min, *max) = (value.min(min), value.max(max));
+            if let Some(text) = &mut self.text {
+                text.add(value);
+            }
+        }
+        span.map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
+    }
+
+    fn end_group(&mut self) {
+        self.text.iter_mut().for_each(TextSketch::end_group);
+    }
+
+    fn group_words(&self) -> &[Vec<u8>] {
+        self.text.as_ref().filter(|_| !self.has_bloom).map_or(&[], TextSketch::group_words)
     }
 
     fn times(&self) -> Option<(i64, i64)> {
@@ -153,7 +244,8 @@ impl ColumnStats {
         }
     }
 
-    fn describe(&self) -> ColumnDescription {
+    /// Without its words.
+    fn describe(&mut self) -> ColumnDescription {
         let (min, max) = self.range.bounds();
         ColumnDescription {
             name: self.name.clone(),
@@ -162,15 +254,16 @@ impl ColumnStats {
             nulls: self.nulls,
             min,
             max,
+            values: self.text.as_ref().and_then(TextSketch::values),
+            automaton: self.text.as_mut().and_then(TextSketch::automaton),
+            words: None,
         }
     }
 }
 
 impl Range {
+    /// Of a column of numbers, times or booleans.
     fn of(array: &ArrayRef) -> Range {
-        if let Some(array) = array.as_string_opt::<i32>() {
-            return text_range(array);
-        }
         if let Some(array) = array.as_boolean_opt() {
             return span(array.iter().flatten(), bool::cmp).map_or(Range::Empty, |(min, max)| Range::Bool(min, max));
         }
@@ -228,10 +321,6 @@ fn float_range(array: &PrimitiveArray<Float64Type>) -> Range {
         return Range::Unknown;
     }
     span(array.iter().flatten(), f64::total_cmp).map_or(Range::Empty, |(min, max)| Range::Float(min, max))
-}
-
-fn text_range(array: &StringArray) -> Range {
-    span(array.iter().flatten(), |a, b| a.cmp(b)).map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
 }
 
 /// The longest prefix, whole characters, of at most [`TEXT_BYTES_MAX`].

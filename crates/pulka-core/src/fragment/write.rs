@@ -12,9 +12,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::file::{BYTES_PLACEHOLDER, CRC_PLACEHOLDER, Checksummed, NewFile, bytes_text};
+use super::row_group_words::{Place, Places};
 use super::stats::Stats;
 use super::{
-    FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, ROW_GROUP_ROWS_MAX, Result, SortColumn,
+    FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, KEY_WORDS, ROW_GROUP_ROWS_MAX, Result, SortColumn,
     encoding, invalid, sort,
 };
 use crate::batch::normalize::normalize;
@@ -22,6 +23,11 @@ use crate::batch::normalize::normalize;
 /// Rows and bytes handled at a time: a few columns of it fit the processor's cache.
 pub const CHUNK_ROWS: usize = 8192;
 pub const CHUNK_BYTES: usize = 4 << 20;
+/// One part in this many of a file may be word filters of its row groups,
+const GROUP_WORDS_SHARE: usize = 25;
+/// and one in this many the filters of the whole fragment, which the catalog keeps too, in at most these bytes.
+const FRAGMENT_WORDS_SHARE: usize = 50;
+const FRAGMENT_WORDS_BYTES_MAX: usize = 32 << 10;
 
 /// Sort `batches` and write them as one new file, durable on return. Returns the fragment's description as JSON.
 pub fn write_fragment(batches: &[RecordBatch], path: &Path, options: &FragmentOptions) -> Result<String> {
@@ -67,7 +73,7 @@ impl FragmentWriter {
         properties: WriterProperties,
         options: &FragmentOptions,
     ) -> Result<FragmentWriter> {
-        let stats = Stats::new(&schema)?;
+        let stats = Stats::new(&schema, Some(options))?;
         let group_bytes = vec![0; schema.fields().len()];
         let (new_file, file) = NewFile::create(path)?;
         let parquet = ArrowWriter::try_new(file, schema, Some(properties))?;
@@ -76,7 +82,6 @@ impl FragmentWriter {
 
     /// Append rows, which must follow the earlier ones in the sort order.
     pub fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
-        self.stats.add(chunk);
         let mut start = 0;
         while start < chunk.num_rows() {
             let mut rows = self.rows_that_fit(chunk, start);
@@ -92,6 +97,7 @@ impl FragmentWriter {
     }
 
     fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.stats.add(rows);
         self.parquet.write(rows)?;
         self.group_rows += rows.num_rows();
         for (bytes, array) in self.group_bytes.iter_mut().zip(rows.columns()) {
@@ -109,9 +115,23 @@ impl FragmentWriter {
 
     fn end_group(&mut self) -> Result<()> {
         self.parquet.flush()?;
+        self.stats.end_group();
         self.group_rows = 0;
         self.group_bytes.fill(0);
         Ok(())
+    }
+
+    /// Word filters go behind the pages.
+    fn write_words(&mut self, bytes_max: usize) -> Result<Places> {
+        let mut places = Places::new();
+        for (column, groups) in self.stats.group_words(bytes_max) {
+            let place = Place { offset: self.parquet.bytes_written() as u64, bytes: groups.iter().map(|group| group.len() as u64).collect() };
+            places.insert(column.to_string(), place);
+            for group in groups {
+                self.parquet.write_all(group)?;
+            }
+        }
+        Ok(places)
     }
 
     /// Write the footer and make the file durable; `rows` is how many must have been written.
@@ -123,10 +143,14 @@ impl FragmentWriter {
             return invalid("a fragment needs at least one row");
         }
         self.end_group()?;
+        let pages_bytes = self.parquet.bytes_written();
+        let words = self.write_words(pages_bytes / GROUP_WORDS_SHARE)?;
         self.parquet.sync()?;
         let mark = self.parquet.inner().mark();
-        let description = serde_json::to_string(&self.stats.describe(BYTES_PLACEHOLDER)).map_err(std::io::Error::from)?;
-        for (key, value) in footer(&description, options)? {
+        let words_bytes_max = (pages_bytes / FRAGMENT_WORDS_SHARE).min(FRAGMENT_WORDS_BYTES_MAX);
+        let description = self.stats.describe(BYTES_PLACEHOLDER, words_bytes_max);
+        let description = serde_json::to_string(&description).map_err(std::io::Error::from)?;
+        for (key, value) in footer(&description, &words, options)? {
             self.parquet.append_key_value_metadata(KeyValue::new(key, value));
         }
         let bytes = self.parquet.into_inner()?.seal(mark)?;
@@ -136,10 +160,11 @@ impl FragmentWriter {
 }
 
 /// Footer key-values; the sealed ones come last, where they are looked for.
-fn footer(description: &str, options: &FragmentOptions) -> Result<Vec<(String, String)>> {
+fn footer(description: &str, words: &Places, options: &FragmentOptions) -> Result<Vec<(String, String)>> {
     let own = [
         (KEY_FORMAT, FORMAT.to_string()),
         (KEY_SORT, sort_text(&options.sort)),
+        (KEY_WORDS, serde_json::to_string(words).map_err(std::io::Error::from)?),
         (KEY_FRAGMENT, description.to_string()),
         (KEY_CRC32C, CRC_PLACEHOLDER.to_string()),
     ];

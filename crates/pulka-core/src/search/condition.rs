@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::text::fold;
+use crate::fragment::row_group_words::hashes;
+use crate::text::{fold, words::whole_words};
 
 /// `test` is true of `column`, a physical column of the file.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub enum Match {
 pub struct Pattern {
     pub how: Match,
     pub text: String,
+    /// Hashes of words that every text has which matches.
+    pub words: Vec<u64>,
     finder: Finder<'static>,
     /// Letters outside ASCII that fold to one of `text`: a value with any of them is let through.
     odd: Vec<Finder<'static>>,
@@ -55,8 +58,14 @@ impl Pattern {
         let any_case = how == Match::ContainsIgnoreCase;
         let folded = if any_case { text.to_ascii_lowercase() } else { text.to_string() };
         let odd = ODD_LETTERS.iter().filter(|(_, letter)| any_case && folded.contains(*letter));
+        let pieces: &[&str] = match how {
+            Match::Equals => &[text],
+            Match::StartsWith => &[text, ""],
+            Match::Contains | Match::ContainsIgnoreCase => &["", text, ""],
+        };
         Pattern {
             how,
+            words: hashes(&whole_words(pieces)),
             finder: Finder::new(folded.as_bytes()).into_owned(),
             odd: odd.map(|(odd, _)| Finder::new(odd.to_string().as_bytes()).into_owned()).collect(),
             text: folded,

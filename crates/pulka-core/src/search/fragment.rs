@@ -1,5 +1,6 @@
 //! A fragment opened for a search: its footer, and page indexes that are read when they are asked for.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -16,6 +17,7 @@ use super::page_indexes::PageIndexes;
 use super::rows::Rows;
 use super::source::Source;
 use crate::fragment::Result;
+use crate::fragment::row_group_words::{Stretch, stretches};
 
 pub struct Fragment {
     pub source: Source,
@@ -23,6 +25,8 @@ pub struct Fragment {
     plain: ArrowReaderMetadata,
     /// Reads all text as dictionaries.
     dictionaries: OnceLock<ArrowReaderMetadata>,
+    /// Stretches of rows that have word filters, by column and row group.
+    words: OnceLock<BTreeMap<String, Vec<Vec<Stretch>>>>,
 }
 
 impl Fragment {
@@ -33,7 +37,7 @@ impl Fragment {
         let pages = PageIndexes::new(source.clone(), &metadata);
         let metadata = Arc::new(metadata.into_builder().set_page_index(Some(Arc::new(pages))).build());
         let plain = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new())?;
-        Ok(Fragment { source, metadata, plain, dictionaries: OnceLock::new() })
+        Ok(Fragment { source, metadata, plain, dictionaries: OnceLock::new(), words: OnceLock::new() })
     }
 
     /// The place of a column in the file.
@@ -63,6 +67,12 @@ impl Fragment {
         let starts = locations.iter().map(|page| page.first_row_index.max(0) as usize);
         let ends = starts.clone().skip(1).chain([self.group_rows(group)]);
         Some(starts.zip(ends).map(|(start, end)| start..end.max(start)).collect())
+    }
+
+    /// The stretches of a row group that have word filters of the column.
+    pub fn stretches(&self, group: usize, column: usize) -> &[Stretch] {
+        let words = self.words.get_or_init(|| stretches(&self.metadata).unwrap_or_default());
+        words.get(self.schema().field(column).name()).and_then(|groups| groups.get(group)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a dictionary holds all values of a column.

@@ -1,4 +1,4 @@
-//! Row groups and pages that no row of the answer is in, by statistics, Bloom filters and the page index.
+//! Row groups and stretches of rows that no row of the answer is in, by statistics, Bloom filters, the page index and word filters.
 
 use std::ops::Range;
 
@@ -17,6 +17,7 @@ pub enum By {
     MinMax,
     Bloom,
     Pages,
+    Words,
 }
 
 impl By {
@@ -25,6 +26,7 @@ impl By {
             By::MinMax => "min_max",
             By::Bloom => "bloom",
             By::Pages => "pages",
+            By::Words => "words",
         }
     }
 }
@@ -44,7 +46,11 @@ pub fn rows(fragment: &Fragment, group: usize, tests: &Tests) -> Result<std::res
     }
     let whole = Rows::all(fragment.group_rows(group));
     let left = tests.iter().fold(whole, |rows, (column, test)| pages(fragment, group, *column, test, rows));
-    Ok(if left.is_empty() { Err(By::Pages) } else { Ok(left) })
+    if left.is_empty() {
+        return Ok(Err(By::Pages));
+    }
+    let left = tests.iter().try_fold(left, |rows, (column, test)| words(fragment, group, *column, test, rows))?;
+    Ok(if left.is_empty() { Err(By::Words) } else { Ok(left) })
 }
 
 fn statistics_allow(fragment: &Fragment, group: usize, column: usize, test: &Test) -> bool {
@@ -104,6 +110,25 @@ fn pages(fragment: &Fragment, group: usize, column: usize, test: &Test, rows: Ro
     let (Some(index), Some(pages)) = (fragment.column_index(group, column), fragment.pages(group, column)) else { return rows };
     let kept = pages.into_iter().enumerate().filter(|(page, _)| page_allows(index, *page, test));
     rows.intersect(&Rows::of(kept.map(|(_, range): (usize, Range<usize>)| range)))
+}
+
+/// `rows` without stretches that lack a word of each pattern.
+fn words(fragment: &Fragment, group: usize, column: usize, test: &Test, rows: Rows) -> Result<Rows> {
+    let Test::Text(patterns) = test else { return Ok(rows) };
+    let stretches = fragment.stretches(group, column);
+    if stretches.is_empty() || patterns.iter().any(|pattern| pattern.words.is_empty()) {
+        return Ok(rows);
+    }
+    let mut kept = Vec::new();
+    for stretch in stretches.iter().filter(|stretch| rows.overlap(&stretch.rows)) {
+        for pattern in patterns {
+            if stretch.may_have(&fragment.source, &pattern.words)? {
+                kept.push(stretch.rows.clone());
+                break;
+            }
+        }
+    }
+    Ok(rows.intersect(&Rows::of(kept)))
 }
 
 /// Whether bounds of a page can exclude it.

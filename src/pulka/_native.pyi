@@ -96,7 +96,8 @@ def write_fragment(
     dense_share: float = 0.01,
 ) -> str:
     """Sort and write one fragment to a new file, fsynced. Returns the fragment's description as JSON:
-    {rows, bytes, raw_bytes, min_ns, max_ns, columns: [{name, path, type, nulls, min, max}], residual: {path: [types]}}.
+    {rows, bytes, raw_bytes, min_ns, max_ns, columns: [{name, path, type, nulls, min, max, values?, automaton?: {regex, exact, states},
+    words?}], residual: {path: [types]}}; `states` and `words` are base64, for `automata_match` and `word_filters_match`.
     The same JSON is in the footer as `pulka.fragment`, beside every item of `metadata`."""
 
 def merge_fragments(inputs: Sequence[str], path: str, *, declared: Mapping[str, str], sort: Sequence[str], bloom: Sequence[str], metadata: Mapping[str, str], row_group_bytes: int = 32 << 20, zstd_level: int = 3, columns_max: int = 1000, dense_share: float = 0.01) -> str:
@@ -104,6 +105,25 @@ def merge_fragments(inputs: Sequence[str], path: str, *, declared: Mapping[str, 
 
 def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
     """Footer key-values of a fragment. With `verify`, also decode every page and check row count, sort order and statistics; ValueError says what is wrong."""
+
+def matching_row_groups(path: str, column: str, words: Sequence[str]) -> list[int]:
+    """Row groups of a fragment that may have a row whose physical column `column` has all of `words` (texts are taken apart
+    into words), by the word filters in the file; all row groups when it has none for the column."""
+
+def values_match(values: Sequence[Sequence[str]], patterns: Sequence[Sequence[str]], ignore_case: bool) -> list[bool]:
+    """Of each list of values, whether one of them matches one of the patterns. A pattern is LIKE's, split at its wildcards."""
+
+def automata_match(automata: Sequence[bytes], patterns: Sequence[Sequence[str]], ignore_case: bool) -> list[bool]:
+    """Of each packed automaton, whether it takes a text that one of the patterns matches."""
+
+def word_filters_match(filters: Sequence[bytes], patterns: Sequence[Sequence[str]]) -> list[bool]:
+    """Of each word filter, whether it has all whole words of one of the patterns."""
+
+def automaton(values: Sequence[str], transitions_max: int = 64) -> bytes:
+    """The packed trimmed automaton of some texts; empty when it would take any text."""
+
+def automaton_regex(automaton: bytes) -> str:
+    """The anchored regular expression that takes the same texts."""
 
 def journal_encode(sequence: int, tenant: str, table: str, arrival_ns: int, batch: pa.RecordBatch, dedup_key: str | None, ack: bytes) -> bytes:
     """One framed journal record: magic, lengths, CRC32C, header, Arrow IPC (lz4)."""

@@ -127,8 +127,18 @@ class Fragment:
     raw_bytes: int
     level: int
     created_ns: int
-    columns: Columns
+    columns: tuple[ColumnStats, ...]
     residual: Mapping[str, frozenset[FieldType]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Statistics that come from a cache bring their index along."""
+        if not isinstance(self.columns, Columns):
+            object.__setattr__(self, "columns", Columns(self.columns))
+
+    def columns_of(self, path: str) -> tuple[ColumnStats, ...]:
+        """Statistics of the physical columns of a field."""
+        assert isinstance(self.columns, Columns)
+        return self.columns.by_path.get(path, ())
 
 
 @dataclass(frozen=True, slots=True)

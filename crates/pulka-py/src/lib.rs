@@ -9,6 +9,7 @@ mod fragment;
 mod journal;
 mod options;
 mod otlp;
+mod pruning;
 mod search;
 mod text;
 
@@ -32,6 +33,7 @@ mod _native {
         journal::register(module)?;
         options::register(module)?;
         otlp::register(module)?;
+        pruning::register(module)?;
         search::register(module)?;
         text::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -19,7 +19,7 @@ from pulka.query import messages, shapes
 from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
-from pulka.query.prune import may_match
+from pulka.query.prune import prune
 from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.search import Found, search
 from pulka.query.session import open_session, read_only
@@ -227,11 +227,8 @@ class DataFusionEngine:
         fresh = self._fresh.fresh(query.tenant, use.table.name)
         snapshot = await self._catalog.snapshot(query.tenant, use.table.name, window)
         batches = [b for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
-        predicate = use.predicate()
-        kept = await asyncio.to_thread(
-            lambda: [fragment for fragment in snapshot.fragments if may_match(predicate, fragment, use.table)]
-        )
-        pruned = {"time": snapshot.pruned_by_time, "min_max": len(snapshot.fragments) - len(kept)}
+        kept, pruned = await asyncio.to_thread(prune, use.predicate(), snapshot.fragments, use.table)
+        pruned["time"] += snapshot.pruned_by_time
         return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
 
     async def _search(self, query: _Query, sources: list[_Source]) -> None:

@@ -157,7 +157,8 @@ def _regex(text: Expr, pattern: Expr, table: LogicalTable, ignore_case: bool) ->
     clauses = _native.regex_literals(expression, ignore_case)
     return All(
         tuple(
-            AnyOf(tuple(_text_match(text, ("", piece, ""), folded, table) for piece, folded in clause)) for clause in clauses
+            AnyOf(tuple(_text_match(text, ("", piece, ""), folded, table) for piece, folded in clause))
+            for clause in clauses
         )
     )
 

@@ -137,3 +137,36 @@ def journal_resync(data: bytes, offset: int) -> int:
 
 def journal_decode(frame: bytes) -> tuple[int, str, str, int, pa.RecordBatch, str | None, bytes]:
     """Inverse of journal_encode; ValueError when the checksum or the format is wrong."""
+
+@final
+class Search:
+    """Finds the rows of fragments that a few simple conditions allow; runs once.
+
+    A request is (file, columns to return, conditions), a condition (column, test, operand), all of which must hold:
+    `text` with any of [(how, text)], how being equals, starts_with, contains or contains_ignore_case; `integers` (also times,
+    ns) and `floats` with (low, high), both included; `null` with a bool. Rows that fail a condition may come too, all others do.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[tuple[str, Sequence[str], Sequence[tuple[str, str, object]]]],
+        *,
+        # Decoded bytes of the rows found; more end the search.
+        bytes_max: int,
+        threads: int,
+    ) -> None: ...
+    def run(self) -> Found: ...
+    def cancel(self) -> None:
+        """End a `run` in another thread soon."""
+
+@final
+class Found:
+    """What a search found. `batches` are in the order of the requests: None when there were too many rows, or when it was cancelled."""
+
+    batches: list[list[pa.RecordBatch]] | None
+    cancelled: bool
+    row_groups: int
+    pruned: dict[str, int]
+    """Row groups left out, by what: min_max, bloom, pages."""
+    rows: int
+    bytes_read: int

@@ -230,7 +230,7 @@ class Limits:
 
 @dataclass(slots=True)
 class QueryStats:
-    """The trailer of a result."""
+    """The trailer of a result. Row groups and rows found are those of a search before the query, which only selective filters get."""
 
     rows: int = 0
     truncated: bool = False
@@ -238,6 +238,9 @@ class QueryStats:
     fragments_pruned: dict[str, int] = field(default_factory=dict)
     fragments_scanned: int = 0
     fresh_rows: int = 0
+    row_groups_total: int = 0
+    row_groups_pruned: dict[str, int] = field(default_factory=dict)
+    rows_found: int = 0
     bytes_scanned: int = 0
     time_ms: dict[str, float] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ mod journal;
 mod options;
 mod otlp;
 mod pruning;
+mod search;
 mod text;
 
 use pyo3::prelude::*;
@@ -33,6 +34,7 @@ mod _native {
         options::register(module)?;
         otlp::register(module)?;
         pruning::register(module)?;
+        search::register(module)?;
         text::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

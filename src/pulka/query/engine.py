@@ -21,6 +21,7 @@ from pulka.query.names import check_select, mentioned, quote_paths, quote_word, 
 from pulka.query.plan import Use, uses
 from pulka.query.prune import prune
 from pulka.query.schema import LogicalTable, logical_tables
+from pulka.query.search import Found, search
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
 from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, QueryStats, Result
@@ -41,10 +42,26 @@ class _Source:
     fragments: list[Fragment]
     fresh: list[pa.RecordBatch]
     pruned: dict[str, int]
+    found: Found | None = None
 
     @property
     def total(self) -> int:
         return len(self.fragments) + sum(self.pruned.values())
+
+    @property
+    def scanned(self) -> list[Fragment]:
+        """The fragments DataFusion reads itself."""
+        return [one for one in self.fragments if self.found is None or one.id not in self.found.rows]
+
+    @property
+    def searched(self) -> list[tuple[Fragment, pa.RecordBatch]]:
+        """What a search found, in batches of physical columns."""
+        found = {} if self.found is None else self.found.rows
+        return [(one, batch) for one in self.fragments for batch in found.get(one.id, ())]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.fresh or self.scanned or self.searched)
 
     @property
     def fresh_rows(self) -> int:
@@ -52,7 +69,8 @@ class _Source:
 
     @property
     def bytes(self) -> int:
-        return sum(fragment.bytes for fragment in self.fragments)
+        found = 0 if self.found is None else self.found.bytes_read
+        return found + sum(fragment.bytes for fragment in self.scanned)
 
 
 @dataclass(slots=True)
@@ -104,6 +122,7 @@ class DataFusionEngine:
         memory_bytes: int = 1 << 30,
         time_s: float = 60,
         rows: int = 100_000,
+        search_bytes: int = 64 << 20,
         threads: int = 2,
         scratch: Path | None = None,
     ) -> None:
@@ -113,6 +132,7 @@ class DataFusionEngine:
         self._object_path = object_path
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
+        self._search_bytes = search_bytes
         self._scratch = scratch
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
@@ -165,6 +185,7 @@ class DataFusionEngine:
         query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
+        await self._timed(query, "search", self._search(query, sources))
         return prepared, sources
 
     async def _timed(self, query: _Query, stage: str, work: Awaitable[T]) -> T:
@@ -210,6 +231,12 @@ class DataFusionEngine:
         pruned["time"] += snapshot.pruned_by_time
         return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
 
+    async def _search(self, query: _Query, sources: list[_Source]) -> None:
+        bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
+        for source in sources:
+            files = {str(Path(self._object_path(one)).absolute()): one for one in source.fragments}
+            source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
+
     def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
         """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
         if not _STAR.search(prepared.sql):
@@ -223,7 +250,7 @@ class DataFusionEngine:
 
     def _bound(self, query: _Query, prepared: _Prepared, sources: list[_Source], every: bool) -> DataFrame:
         session = query.session()
-        read = {source.use.table.name for source in sources if source.fragments or source.fresh}
+        read = {source.use.table.name for source in sources if not source.is_empty}
         for table in prepared.tables.values():
             if table.name not in read:
                 session.register_record_batches(table.name, [[table.empty()]])
@@ -240,13 +267,15 @@ class DataFusionEngine:
         fields = [field for field in table.fields.values() if field.path in used]
         folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
         frames = []
-        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.fragments)
+        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.scanned)
         for number, (shape, members) in enumerate(stored):
             paths = [Path(self._object_path(one)).absolute() for one in members]
             scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
             frames.append(shapes.project(scan, shape, fields))
         known = definition(table.name).columns
-        for shape, batches in shapes.group((shapes.shape_of_batch(one, used, known), one) for one in source.fresh):
+        fresh = [(shapes.shape_of_batch(one, used, known), one) for one in source.fresh]
+        found = [(shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched]
+        for shape, batches in shapes.group([*fresh, *found]):
             frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
@@ -265,8 +294,16 @@ def _count(stats: QueryStats, sources: list[_Source]) -> None:
         stats.fragments_scanned += len(source.fragments)
         stats.fresh_rows += source.fresh_rows
         stats.bytes_scanned += source.bytes
-        for reason, number in source.pruned.items():
-            stats.fragments_pruned[reason] = stats.fragments_pruned.get(reason, 0) + number
+        _add(stats.fragments_pruned, source.pruned)
+        if source.found is not None:
+            stats.row_groups_total += source.found.row_groups
+            stats.rows_found += source.found.rows_found
+            _add(stats.row_groups_pruned, source.found.pruned)
+
+
+def _add(totals: dict[str, int], more: Mapping[str, int]) -> None:
+    for reason, number in more.items():
+        totals[reason] = totals.get(reason, 0) + number
 
 
 def _funnel(source: _Source) -> dict[str, Any]:
@@ -275,8 +312,19 @@ def _funnel(source: _Source) -> dict[str, Any]:
         "fragments_total": source.total,
         "pruned": source.pruned,
         "scanned": len(source.fragments),
+        "search": None if source.found is None else _search_funnel(source.found),
         "fresh_rows": source.fresh_rows,
         "bytes": source.bytes,
         "columns": sorted(source.use.columns),
         "filters": source.use.filters,
+    }
+
+
+def _search_funnel(found: Found) -> dict[str, Any]:
+    return {
+        "given_up": found.given_up,
+        "row_groups_total": found.row_groups,
+        "row_groups_pruned": dict(found.pruned),
+        "rows_found": found.rows_found,
+        "bytes_read": found.bytes_read,
     }

@@ -2,7 +2,7 @@
 //!
 //! `write` makes one from batches, `merge` one from many, `inspect` reads the footer and verifies the whole file. What a
 //! fragment holds is in its footer: `pulka.format`, `pulka.sort`, `pulka.fragment` (a [`Description`] as JSON),
-//! `pulka.words` (where the word filters of the row groups stand, before the footer) and `pulka.crc32c` (the checksum of the
+//! `pulka.words` (where the word filters of stretches of rows stand, before the footer) and `pulka.crc32c` (the checksum of the
 //! file, its own digits taken as zeros).
 
 pub mod automaton;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::automaton::{self, Automaton};
-use super::word_filter::{Gatherer, LargeFilters, WordFilter};
+use super::word_filter::{Gatherer, WordFilter};
 use crate::text::words;
 
 /// Values listed one by one, and the bytes of each.
@@ -40,16 +40,16 @@ impl AutomatonDescription {
 pub struct TextSketch {
     /// None when there were too many, or one too long.
     values: Option<Vec<String>>,
-    /// Row groups that had none but `values`.
-    plain_groups: usize,
+    /// Stretches of rows that had none but `values`.
+    plain_stretches: usize,
     automaton: Option<automaton::Builder>,
     words: Words,
 }
 
 impl TextSketch {
-    pub fn new(with_automaton: bool, large: LargeFilters) -> TextSketch {
+    pub fn new(with_automaton: bool) -> TextSketch {
         let automaton = with_automaton.then(|| automaton::Builder::new(automaton::TRANSITIONS_MAX));
-        TextSketch { values: Some(Vec::new()), plain_groups: 0, automaton, words: Words::new(large) }
+        TextSketch { values: Some(Vec::new()), plain_stretches: 0, automaton, words: Words::new() }
     }
 
     pub fn add(&mut self, value: &str) {
@@ -66,9 +66,9 @@ impl TextSketch {
 
     fn give_up_values(&mut self) {
         let values = self.values.take().unwrap_or_default();
-        for _ in 0..self.plain_groups {
+        for _ in 0..self.plain_stretches {
             values.iter().for_each(|value| self.words.add(value));
-            self.words.end_group();
+            self.words.end_stretch();
         }
         values.iter().for_each(|value| self.gather(value));
     }
@@ -80,11 +80,11 @@ impl TextSketch {
         self.words.add(value);
     }
 
-    /// What comes next is in another row group.
-    pub fn end_group(&mut self) {
+    /// What comes next is in another stretch of rows.
+    pub fn end_stretch(&mut self) {
         match self.values {
-            Some(_) => self.plain_groups += 1,
-            None => self.words.end_group(),
+            Some(_) => self.plain_stretches += 1,
+            None => self.words.end_stretch(),
         }
     }
 
@@ -105,34 +105,33 @@ impl TextSketch {
         self.values.is_none().then(|| self.words.fragment())?
     }
 
-    /// The word filters of the row groups; an empty one has all words.
-    pub fn group_words(&self) -> &[Vec<u8>] {
-        if self.values.is_none() { &self.words.groups } else { &[] }
+    /// The word filters of the stretches of rows; an empty one has all words.
+    pub fn stretch_words(&self) -> &[Vec<u8>] {
+        if self.values.is_none() { &self.words.stretches } else { &[] }
     }
 }
 
 struct Words {
     gatherer: Gatherer,
     fragment: WordFilter,
-    groups: Vec<Vec<u8>>,
+    stretches: Vec<Vec<u8>>,
 }
 
 impl Words {
-    fn new(large: LargeFilters) -> Words {
-        Words { gatherer: Gatherer::new(large), fragment: WordFilter::new(1), groups: Vec::new() }
+    fn new() -> Words {
+        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new() }
     }
 
     fn add(&mut self, value: &str) {
         words::hashes(value, |hash| self.gatherer.add(hash));
     }
 
-    fn end_group(&mut self) {
-        let filter = self.gatherer.take(FRAGMENT_BLOCKS_MAX);
-        if self.groups.is_empty() {
+    fn end_stretch(&mut self) {
+        if self.stretches.is_empty() {
             self.fragment = WordFilter::new(FRAGMENT_BLOCKS_MAX);
         }
-        self.fragment.add_all(&filter);
-        self.groups.push(stored(filter).unwrap_or_default());
+        let filter = self.gatherer.take(&mut self.fragment);
+        self.stretches.push(stored(filter).unwrap_or_default());
     }
 
     fn fragment(&self) -> Option<Vec<u8>> {

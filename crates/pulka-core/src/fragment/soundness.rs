@@ -1,12 +1,12 @@
 //! Whether what prunes a fragment denies none of its rows.
 
-use std::collections::BTreeMap;
+use std::fs::File;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch, StringArray};
 
 use super::packed_automaton::may_match;
-use super::row_group_words::hashes;
+use super::row_group_words::{Stretch, hashes};
 use super::sketch::{from_base64, unrepeated};
 use super::stats::{ColumnDescription, Description};
 use super::word_filter::has_all;
@@ -25,12 +25,17 @@ pub fn check_pruning(description: &Description, batch: &RecordBatch) -> Result<(
     Ok(())
 }
 
-/// The word filters of row group `group` have the words of its rows in `batch`.
-pub fn check_words(filters: &BTreeMap<String, Vec<Vec<u8>>>, group: usize, batch: &RecordBatch) -> Result<()> {
-    for (name, groups) in filters {
-        let filter: &[u8] = groups.get(group).map_or(&[], |filter| filter);
-        if texts(batch, name).is_some_and(|texts| !unrepeated(texts).all(|text| has_all(filter, &hashes(&[text])))) {
-            return invalid(format!("the word filter of column {name} lacks words of row group {group}"));
+/// The word filters of `stretches` of one row group have the words of its rows from `first` on, which `batch` has.
+pub fn check_words(file: &File, column: &str, stretches: &[Stretch], first: usize, batch: &RecordBatch) -> Result<()> {
+    let Some(array) = texts(batch, column) else { return Ok(()) };
+    for stretch in stretches {
+        let (start, end) = (stretch.rows.start.max(first), stretch.rows.end.min(first + array.len()));
+        if start >= end {
+            continue;
+        }
+        let filter = stretch.filter(file)?;
+        if !unrepeated(&array.slice(start - first, end - start)).all(|text| has_all(&filter, &hashes(&[text]))) {
+            return invalid(format!("a word filter of column {column} lacks words of its rows"));
         }
     }
     Ok(())

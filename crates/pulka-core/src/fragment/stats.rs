@@ -10,12 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sketch::{AutomatonDescription, TextSketch, base64, unrepeated};
-use super::word_filter::LargeFilters;
 use super::{FragmentOptions, Result, invalid};
 use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP, residual};
 
-/// Large word filters under way at once, 512 KiB each.
-const LARGE_FILTERS_MAX: usize = 16;
 /// Columns whose words are wanted most come first when there is no room for all.
 const MESSAGE: &str = "message";
 /// Longest text kept as a minimum or maximum, bytes.
@@ -81,26 +78,25 @@ pub struct Stats {
 impl Stats {
     /// With what prunes text columns too; `inspect` needs only the numbers and says so by no options.
     pub fn new(schema: &Schema, options: Option<&FragmentOptions>) -> Result<Stats> {
-        let large = LargeFilters::new(LARGE_FILTERS_MAX);
         let described = schema.fields().iter().enumerate().filter(|(_, field)| field.name() != RESIDUAL);
         let columns = described.map(|(index, field)| match Column::of(field) {
-            Some(column) => Ok(ColumnStats::new(index, field.name(), column, options, &large)),
+            Some(column) => Ok(ColumnStats::new(index, field.name(), column, options)),
             None => invalid(format!("column {} has a type that no event batch has; cast it first", field.name())),
         });
         Ok(Stats { rows: 0, raw_bytes: 0, columns: columns.collect::<Result<_>>()?, residual: BTreeMap::new() })
     }
 
-    /// The next rows are in another row group.
-    pub fn end_group(&mut self) {
-        self.columns.iter_mut().for_each(ColumnStats::end_group);
+    /// The next rows are in another stretch, which has word filters of its own.
+    pub fn end_stretch(&mut self) {
+        self.columns.iter_mut().for_each(ColumnStats::end_stretch);
     }
 
-    /// The word filters of the row groups of each column that has them, in at most `bytes_max`.
-    pub fn group_words(&self, bytes_max: usize) -> Vec<(&str, &[Vec<u8>])> {
-        let filters = self.columns.iter().map(|column| (column, column.group_words()));
-        let filters = filters.filter(|(_, groups)| groups.iter().any(|group| !group.is_empty()));
-        let sized = filters.map(|(column, groups)| (column, groups, groups.iter().map(Vec::len).sum::<usize>()));
-        fitting(sized.collect(), bytes_max).into_iter().map(|(column, groups)| (column.name.as_str(), groups)).collect()
+    /// The word filters of the stretches of each column that has them, in at most `bytes_max`.
+    pub fn stretch_words(&self, bytes_max: usize) -> Vec<(&str, &[Vec<u8>])> {
+        let filters = self.columns.iter().map(|column| (column, column.stretch_words()));
+        let filters = filters.filter(|(_, stretches)| stretches.iter().any(|filter| !filter.is_empty()));
+        let sized = filters.map(|(column, stretches)| (column, stretches, stretches.iter().map(Vec::len).sum::<usize>()));
+        fitting(sized.collect(), bytes_max).into_iter().map(|(column, stretches)| (column.name.as_str(), stretches)).collect()
     }
 
     pub fn add(&mut self, batch: &RecordBatch) {
@@ -198,10 +194,10 @@ enum Range {
 }
 
 impl ColumnStats {
-    fn new(index: usize, name: &str, column: Column, options: Option<&FragmentOptions>, large: &LargeFilters) -> ColumnStats {
+    fn new(index: usize, name: &str, column: Column, options: Option<&FragmentOptions>) -> ColumnStats {
         let is_sorted_by = |options: &FragmentOptions| options.sort.iter().any(|by| by.name == name);
         let text = options.filter(|_| column.kind == FieldType::Str);
-        let text = text.map(|options| TextSketch::new(is_sorted_by(options), large.clone()));
+        let text = text.map(|options| TextSketch::new(is_sorted_by(options)));
         let has_bloom = options.is_some_and(|options| options.bloom.iter().any(|other| other == name));
         ColumnStats { index, name: name.to_string(), column, nulls: 0, range: Range::Empty, text, has_bloom }
     }
@@ -227,12 +223,12 @@ impl ColumnStats {
         span.map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
     }
 
-    fn end_group(&mut self) {
-        self.text.iter_mut().for_each(TextSketch::end_group);
+    fn end_stretch(&mut self) {
+        self.text.iter_mut().for_each(TextSketch::end_stretch);
     }
 
-    fn group_words(&self) -> &[Vec<u8>] {
-        self.text.as_ref().filter(|_| !self.has_bloom).map_or(&[], TextSketch::group_words)
+    fn stretch_words(&self) -> &[Vec<u8>] {
+        self.text.as_ref().filter(|_| !self.has_bloom).map_or(&[], TextSketch::stretch_words)
     }
 
     fn times(&self) -> Option<(i64, i64)> {

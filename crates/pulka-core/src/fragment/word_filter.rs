@@ -3,14 +3,11 @@
 //! A word sets `BITS` bits of one block, so that adding and asking touch memory once. The number of blocks is a power of
 //! two; a filter is made large and folded to the size that its words need. Stored as blocks in little endian.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-
 /// Bits of a word: measured (docs/design/pruning.md), more do not pay at 8 to 16 bits of filter per word.
 const BITS: u32 = 4;
-/// Blocks of the largest filter: 512 KiB.
-pub const BLOCKS_MAX: usize = 1 << 16;
+/// Blocks of the largest filter: 32 KiB.
+pub const BLOCKS_MAX: usize = 1 << 12;
+pub const BLOCK_BYTES: usize = 8;
 
 /// The words of a set of texts; some others seem to be there too, none is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +40,8 @@ impl WordFilter {
 
     /// The share of words that are not there but seem to be.
     pub fn false_positives(&self) -> f64 {
-        let chance = |block: &u64| (f64::from(block.count_ones()) / 64.0).powi(BITS as i32);
-        self.blocks.iter().map(chance).sum::<f64>() / self.blocks.len() as f64
+        let chance = |block: &u64| u64::from(block.count_ones().pow(BITS));
+        self.blocks.iter().map(chance).sum::<u64>() as f64 / (64_u64.pow(BITS) * self.blocks.len() as u64) as f64
     }
 
     /// The smallest filter of the same words with at most this share of false positives; this one if none is.
@@ -75,6 +72,13 @@ pub fn has_all(stored: &[u8], hashes: &[u64]) -> bool {
     hashes.iter().all(|hash| u64::from_le_bytes(blocks[place(*hash, blocks.len())]) & bits(*hash) == bits(*hash))
 }
 
+/// Where in a stored filter of `bytes` the block of a word stands; None when it has every word.
+pub fn place_of(hash: u64, bytes: u64) -> Option<u64> {
+    let count = bytes as usize / BLOCK_BYTES;
+    let is_sound = bytes.is_multiple_of(BLOCK_BYTES as u64) && count.is_power_of_two();
+    is_sound.then(|| (place(hash, count) * BLOCK_BYTES) as u64)
+}
+
 /// The block of a word among `count`, a power of two: halves of a filter fold onto each other.
 fn place(hash: u64, count: usize) -> usize {
     (hash >> 32) as usize & (count - 1)
@@ -84,33 +88,9 @@ fn bits(hash: u64) -> u64 {
     (0..BITS).fold(0, |bits, index| bits | 1 << (hash >> (6 * index) & 63))
 }
 
-/// How many large filters may be under way at once, shared by the columns of a fragment.
-#[derive(Clone)]
-pub struct LargeFilters(Arc<AtomicUsize>);
-
-impl LargeFilters {
-    pub fn new(count: usize) -> LargeFilters {
-        LargeFilters(Arc::new(AtomicUsize::new(count)))
-    }
-
-    /// A filter of the largest size, or one that has every word when there is no room.
-    fn begin(&self) -> WordFilter {
-        match self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
-            Ok(_) => WordFilter::new(BLOCKS_MAX),
-            Err(_) => WordFilter { blocks: vec![u64::MAX] },
-        }
-    }
-
-    fn end(&self, filter: &WordFilter) {
-        if filter.blocks.len() == BLOCKS_MAX {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-/// Gathers words in little memory: those that come often are dropped early, and a large filter is only made for many.
+/// Gathers the words of some rows in little memory: what was seen lately is dropped, few words are held as they are.
+#[derive(Default)]
 pub struct Gatherer {
-    large: LargeFilters,
     /// In each slot a hash seen lately; empty while there is none at all.
     recent: Vec<u64>,
     pending: Vec<u64>,
@@ -118,51 +98,45 @@ pub struct Gatherer {
 }
 
 const RECENT: usize = 1024;
-/// Words held as they are.
+/// Words held as they are; more go to a filter of [`BLOCKS_MAX`].
 const PENDING: usize = 4096;
 /// Bits per word of a filter before it is folded.
 const ROOM_BITS: usize = 32;
 
 impl Gatherer {
-    pub fn new(large: LargeFilters) -> Gatherer {
-        Gatherer { large, recent: Vec::new(), pending: Vec::new(), filter: None }
-    }
-
     pub fn add(&mut self, hash: u64) {
         match self.recent.get_mut(hash as usize % RECENT) {
             Some(recent) if *recent == hash => return,
             Some(recent) => *recent = hash,
             None => self.recent = no_words(),
         }
+        match &mut self.filter {
+            Some(filter) => filter.add(hash),
+            None => self.pend(hash),
+        }
+    }
+
+    fn pend(&mut self, hash: u64) {
         self.pending.push(hash);
         if self.pending.len() == PENDING {
-            self.settle();
+            let mut filter = WordFilter::new(BLOCKS_MAX);
+            self.pending.drain(..).for_each(|hash| filter.add(hash));
+            self.filter = Some(filter);
         }
     }
 
-    /// Make room: without repetitions if that is enough, else in a filter.
-    fn settle(&mut self) {
-        if self.filter.is_none() {
-            self.pending.sort_unstable();
-            self.pending.dedup();
-            if self.pending.len() <= PENDING / 2 {
-                return;
-            }
+    /// A filter of what was added, not folded, which `all` is given too; the gatherer is empty again.
+    pub fn take(&mut self, all: &mut WordFilter) -> WordFilter {
+        self.recent.clear();
+        if let Some(filter) = self.filter.take() {
+            all.add_all(&filter);
+            return filter;
         }
-        let filter = self.filter.get_or_insert_with(|| self.large.begin());
-        self.pending.drain(..).for_each(|hash| filter.add(hash));
-    }
-
-    /// A filter of what was added, not folded; the gatherer is empty again. Where it can, it has at least `blocks`.
-    pub fn take(&mut self, blocks: usize) -> WordFilter {
-        self.recent = Vec::new();
-        let pending = std::mem::take(&mut self.pending);
-        let mut filter = match self.filter.take() {
-            Some(filter) => filter,
-            None => WordFilter::new((pending.len() * ROOM_BITS / 64).max(blocks)),
-        };
-        self.large.end(&filter);
-        pending.into_iter().for_each(|hash| filter.add(hash));
+        let mut filter = WordFilter::new(self.pending.len() * ROOM_BITS / 64);
+        for hash in self.pending.drain(..) {
+            filter.add(hash);
+            all.add(hash);
+        }
         filter
     }
 }

@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::file::{BYTES_PLACEHOLDER, CRC_PLACEHOLDER, Checksummed, NewFile, bytes_text};
-use super::row_group_words::{Place, Places};
+use super::row_group_words::{Place, Places, STRETCH_ROWS};
 use super::stats::Stats;
 use super::{
     FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, KEY_WORDS, ROW_GROUP_ROWS_MAX, Result, SortColumn,
@@ -23,8 +23,8 @@ use crate::batch::normalize::normalize;
 /// Rows and bytes handled at a time: a few columns of it fit the processor's cache.
 pub const CHUNK_ROWS: usize = 8192;
 pub const CHUNK_BYTES: usize = 4 << 20;
-/// One part in this many of a file may be word filters of its row groups,
-const GROUP_WORDS_SHARE: usize = 25;
+/// One part in this many of a file may be word filters of stretches of rows,
+const STRETCH_WORDS_SHARE: usize = 16;
 /// and one in this many the filters of the whole fragment, which the catalog keeps too, in at most these bytes.
 const FRAGMENT_WORDS_SHARE: usize = 50;
 const FRAGMENT_WORDS_BYTES_MAX: usize = 32 << 10;
@@ -97,6 +97,9 @@ impl FragmentWriter {
     }
 
     fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        if self.group_rows > 0 && self.group_rows.is_multiple_of(STRETCH_ROWS) {
+            self.stats.end_stretch();
+        }
         self.stats.add(rows);
         self.parquet.write(rows)?;
         self.group_rows += rows.num_rows();
@@ -109,13 +112,13 @@ impl FragmentWriter {
     fn rows_that_fit(&self, chunk: &RecordBatch, start: usize) -> usize {
         let columns = chunk.columns().iter().zip(&self.group_bytes);
         let fit = columns.map(|(array, used)| rows_within(array, start, self.group_bytes_max.saturating_sub(*used)));
-        let room = ROW_GROUP_ROWS_MAX - self.group_rows;
+        let room = (ROW_GROUP_ROWS_MAX - self.group_rows).min(STRETCH_ROWS - self.group_rows % STRETCH_ROWS);
         fit.fold(room.min(chunk.num_rows() - start), usize::min)
     }
 
     fn end_group(&mut self) -> Result<()> {
         self.parquet.flush()?;
-        self.stats.end_group();
+        self.stats.end_stretch();
         self.group_rows = 0;
         self.group_bytes.fill(0);
         Ok(())
@@ -124,11 +127,11 @@ impl FragmentWriter {
     /// Word filters go behind the pages.
     fn write_words(&mut self, bytes_max: usize) -> Result<Places> {
         let mut places = Places::new();
-        for (column, groups) in self.stats.group_words(bytes_max) {
-            let place = Place { offset: self.parquet.bytes_written() as u64, bytes: groups.iter().map(|group| group.len() as u64).collect() };
-            places.insert(column.to_string(), place);
-            for group in groups {
-                self.parquet.write_all(group)?;
+        for (column, filters) in self.stats.stretch_words(bytes_max) {
+            let bytes = filters.iter().map(|filter| filter.len() as u64).collect();
+            places.insert(column.to_string(), Place { rows: STRETCH_ROWS, offset: self.parquet.bytes_written() as u64, bytes });
+            for filter in filters {
+                self.parquet.write_all(filter)?;
             }
         }
         Ok(places)
@@ -144,7 +147,7 @@ impl FragmentWriter {
         }
         self.end_group()?;
         let pages_bytes = self.parquet.bytes_written();
-        let words = self.write_words(pages_bytes / GROUP_WORDS_SHARE)?;
+        let words = self.write_words(pages_bytes / STRETCH_WORDS_SHARE)?;
         self.parquet.sync()?;
         let mark = self.parquet.inner().mark();
         let words_bytes_max = (pages_bytes / FRAGMENT_WORDS_SHARE).min(FRAGMENT_WORDS_BYTES_MAX);

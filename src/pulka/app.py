@@ -40,7 +40,7 @@ from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
 from pulka.surfaces.http.listener import listen
 from pulka.surfaces.http.otlp_grpc import create_grpc_server
-from pulka.surfaces.http.services import HttpSettings, Services
+from pulka.surfaces.http.services import Check, HttpSettings, Services
 from pulka.telemetry import Registry
 
 __all__ = ["Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve", "state_lock"]
@@ -130,7 +130,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             threads=settings.threads,
             scratch=_fresh_directory(settings.state_dir / "scratch"),
         )
-        services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics)
+        services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer))
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
 
 
@@ -344,6 +344,23 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
 
 def _http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
+
+
+def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
+    """What /readyz asks."""
+
+    async def catalog_answers() -> str:
+        try:
+            await catalog.positions(0)
+        except Exception as error:
+            return f"the catalog does not answer ({type(error).__name__}); see the log"
+        return ""
+
+    async def flushes_work() -> str:
+        failing = writer.failing
+        return f"{', '.join(failing[:5])} cannot be turned into fragments; the journal keeps the rows, the log has the reason" if failing else ""
+
+    return {"catalog": catalog_answers, "writer": flushes_work}
 
 
 def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:

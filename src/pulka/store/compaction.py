@@ -266,7 +266,7 @@ class Compactor:
         origin = _origin_of(merge, [read_footer(path) for path in inputs], output.stem, now_ns)
         arguments = self._settings.write.arguments(table_definition(origin.table))
         names = [str(path) for path in inputs]
-        description = _native.merge_fragments(names, str(output), **arguments, metadata=origin.metadata())
+        (description,) = _native.merge_fragments(names, [str(output)], **arguments, metadata=origin.metadata())
         fragment = fragment_of(origin, description)
         expected = sum(item.rows for item in merge.inputs)
         if fragment.rows != expected:

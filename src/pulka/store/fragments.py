@@ -44,7 +44,8 @@ class PositionRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FragmentOrigin:
-    """Where a fragment comes from. `flush` names the windows that its flush wrote: all of them or none are published."""
+    """Where a fragment comes from. `flush` names the windows that its flush wrote, `outputs` the fragments that its merge wrote:
+    all of them or none are published."""
 
     id: str
     tenant: str
@@ -56,6 +57,7 @@ class FragmentOrigin:
     positions: tuple[PositionRange, ...] = ()
     inputs: tuple[str, ...] = ()
     flush: tuple[tuple[int, int], ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, str]:
         """Footer items, one per field, each JSON or plain text."""
@@ -67,7 +69,7 @@ class FragmentOrigin:
         items: dict[str, Any] = {
             name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer
         }
-        structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush") if name in items}
+        structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush", "outputs") if name in items}
         try:
             return msgspec.convert(items | structured, cls, strict=False)
         except msgspec.ValidationError:

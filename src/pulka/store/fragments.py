@@ -52,7 +52,7 @@ class Share(NamedTuple):
 
     merge: str
     outputs: int
-    index: int
+    number: int
 
 
 class Part(NamedTuple):

@@ -26,36 +26,37 @@ class KeyRange:
 
     @property
     def is_one_key(self) -> bool:
-        """Whether all rows have the same leading sort key: no merge makes such a fragment narrower."""
-        return self.low[0] == self.high[0] and self.low[0] not in (_BELOW, _ABOVE)
+        """Whether all rows have the same key: no merge makes such a fragment narrower."""
+        return self.low == self.high
 
 
 def key_range(fragment: Fragment) -> KeyRange:
-    """The range of a fragment's sort keys.
+    """The range of a fragment's sort keys: all sort columns but a last `timestamp`, as merges cut their outputs.
 
     The bounds of each column by itself, put side by side, enclose every key: a row's first part is at least the first
     minimum, and only where it equals that does the second part count.
     """
-    bounds = [_bounds(fragment, name) for name in table_definition(fragment.table).sort]
+    sort = table_definition(fragment.table).sort
+    leading = sort[:-1] if sort[-1:] in (("timestamp",), ("-timestamp",)) else sort
+    bounds = [_bounds(fragment, name) for name in leading]
     return KeyRange(tuple(low for low, _ in bounds), tuple(high for _, high in bounds))
 
 
 def _bounds(fragment: Fragment, sort: str) -> tuple[Part, Part]:
-    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    name = sort.removeprefix("-")
     if name in fragment.residual:
         return _BELOW, _NULL
     stats = next((stats for stats in fragment.columns if stats.column.name == name), None)
     if stats is None or stats.nulls >= fragment.rows:
         return _NULL, _NULL
-    low, high = _ends(stats, descending)
+    low, high = _ends(stats, sort.startswith("-"))
     return low, _NULL if stats.nulls else high
 
 
 def _ends(stats: ColumnStats, descending: bool) -> tuple[Part, Part]:
-    kind = stats.column.type
-    if not descending:
-        low = _BELOW if stats.min is None else (1, kind, stats.min)
-        return low, _ABOVE if stats.max is None else (1, kind, stats.max)
-    if isinstance(stats.min, int | float) and isinstance(stats.max, int | float):
-        return (1, kind, -stats.max), (1, kind, -stats.min)
-    return _BELOW, _ABOVE
+    kind, low, high = stats.column.type, stats.min, stats.max
+    if descending and isinstance(low, int | float) and isinstance(high, int | float):
+        low, high = -high, -low
+    elif descending:
+        low = high = None  # text has no negative
+    return _BELOW if low is None else (1, kind, low), _ABOVE if high is None else (1, kind, high)

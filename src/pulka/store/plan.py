@@ -6,7 +6,7 @@ Three stages, each of which rewrites a row a bounded number of times:
    merged when there are enough of them, and every merge makes a row's fragment `growth` times larger.
 2. *Locality levels*: fragments of about `locality_rows` whose sort keys overlap are merged into disjoint ones and
    promoted by one level, so that each level is lexically narrower than the one below (Datadog's Husky; PebblesDB's
-   fragmented LSM tree is the same idea). A fragment of a single leading key is as narrow as it gets and stays.
+   fragmented LSM tree is the same idea). A fragment of a single key is as narrow as it gets and stays.
 3. *Folding*: small closed windows of a day become one day window, so that a quiet tenant has few files.
 
 A row is rewritten at most `2 * (log(locality_rows / rows of its flush, growth) + levels_max) + 1` times: tiers and levels of
@@ -25,7 +25,7 @@ from pulka.store.keys import key_range
 from pulka.store.overlap import Interval, densest, density, within
 from pulka.store.split import Window
 
-__all__ = ["DAY_NS", "CompactionSettings", "Merge", "Span", "by_span", "next_close_ns", "plan", "span_of"]
+__all__ = ["DAY_NS", "CompactionSettings", "Merge", "Span", "by_span", "next_close_ns", "plan", "span_of", "urgency"]
 
 DAY_NS = 24 * HOUR_NS
 
@@ -52,7 +52,7 @@ class CompactionSettings:
     inputs_max: int = 32
     input_bytes_max: int = 1 << 30
     memory_bytes: int = 128 << 20
-    # A window that ended, and got nothing new, this long ago is closed.
+    # A window that ended, and got its last unmerged fragment, this long ago is closed.
     closed_after_s: float = 900.0
     # The worker.
     turn_bytes: int = 256 << 20
@@ -99,7 +99,7 @@ class Merge:
 
     @property
     def output_rows(self) -> int:
-        """Rows from which on an output ends where the leading sort key changes; 0 for a single output."""
+        """Rows from which on an output ends where the sort key changes; 0 for a single output."""
         return math.ceil(self.rows / self.outputs) if self.outputs > 1 else 0
 
 
@@ -115,7 +115,12 @@ def plan(fragments: Iterable[Fragment], now_ns: int, settings: CompactionSetting
     """What to merge, the most urgent first: newest windows, then the most inputs. No fragment is in two merges."""
     spans = by_span(fragments).items()
     merges = [merge for span, members in spans for merge in _plan_span(span.window, members, now_ns, settings)]
-    return sorted(merges, key=lambda m: (-m.window.start_ns, m.level, -len(m.inputs), m.first.id))
+    return sorted(merges, key=urgency)
+
+
+def urgency(merge: Merge) -> tuple[int, int, int, str]:
+    """Sorts merges: the newest windows first, within them the small fragments, of those the most."""
+    return -merge.window.start_ns, merge.level, -len(merge.inputs), merge.first.id
 
 
 def by_span(fragments: Iterable[Fragment]) -> dict[Span, list[Fragment]]:
@@ -242,7 +247,9 @@ def _deepest(intervals: Sequence[Interval[Fragment]], closed: bool, settings: Co
             break
         group = _take_intervals(clique, settings)
         group = _take_intervals(group + within(intervals, group), settings)
-        if len(group) > 1 and density(group) >= settings.overlap_min:
+        # Outputs of one merge are disjoint, though the bounds of text columns may not tell.
+        strangers = len({interval.item.created_ns for interval in group}) > 1
+        if strangers and density(group) >= settings.overlap_min:
             return group
     return []
 
@@ -296,7 +303,7 @@ def _by_window(fragments: Iterable[Fragment]) -> Mapping[Window, list[Fragment]]
 
 
 def _closes_ns(window: Window, fragments: Sequence[Fragment], settings: CompactionSettings) -> int:
-    last_change_ns = max((window.start_ns + window.width_ns, *(f.created_ns for f in fragments)))
+    last_change_ns = max((window.start_ns + window.width_ns, *(f.created_ns for f in fragments if f.level == 0)))
     return last_change_ns + int(settings.closed_after_s * 1e9)
 
 

@@ -50,10 +50,10 @@ def _stand_in() -> types.ModuleType:
         ends = pa.compute.min_max(nanos).as_py()
         return {"rows": table.num_rows, "bytes": 0, "raw_bytes": table.nbytes, "min_ns": ends["min"], "max_ns": ends["max"], "columns": columns, "residual": {}}  # fmt: skip
 
-    def merge_fragments(inputs: Sequence[str], path: str, **options: Any) -> str:
+    def merge_fragments(inputs: Sequence[str], outputs: Sequence[str], **options: Any) -> list[str]:
         tables = [pq.ParquetFile(name).read() for name in inputs]
         batches = [batch for table in tables for batch in table.replace_schema_metadata(None).to_batches()]
-        return write_fragment(batches, path, **options)
+        return [write_fragment(batches, outputs[0], **options)]
 
     def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
         try:

@@ -7,7 +7,7 @@ the first to publish wins, the others throw their outputs away and choose more a
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from pulka.errors import Conflict
@@ -37,6 +37,7 @@ class CompactionCounts:
     rows: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    busy_s: float = 0.0
     conflicts: int = 0
     failures: int = 0
     collected: int = 0
@@ -117,6 +118,15 @@ class Compactor:
             done += await self._merge_next() is not None
         await self.collect()
         return done
+
+    async def run_to_the_end(self) -> AsyncIterator[None]:
+        """Merge, without rests, until nothing is left that can be merged now; yields after each merge."""
+        await self._sweep()
+        while self._plans:
+            await self._merge_next()
+            yield
+            await self._look_again()
+        await self.collect()
 
     async def collect(self) -> int:
         """Delete objects of fragments retired longer than the grace; readers of old snapshots have had that long."""
@@ -226,6 +236,7 @@ class Compactor:
         self.counts.rows += merge.rows
         self.counts.bytes_read += merge.bytes
         self.counts.bytes_written += merged.bytes
+        self.counts.busy_s += merged.busy_s
 
 
 def _range_of(span: Span) -> TimeRange:

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 from random import Random
 from typing import Any
 
@@ -221,7 +221,7 @@ def test_no_tenant_waits_longer_than_one_turn_of_each_other(queues: Mapping[str,
     assert Counter(order) == queues
     for tenant in queues:
         turns = [n for n, own in enumerate(order) if own == tenant]
-        gaps = [later - earlier - 1 for earlier, later in zip([-1, *turns], turns, strict=False)]
+        gaps = [later - earlier - 1 for earlier, later in pairwise([-1, *turns])]
         assert max(gaps) <= per_turn * (len(queues) - 1)
 
 
@@ -346,7 +346,7 @@ def test_closed_levels_are_disjoint_and_small_fragments_few(flushes: list[tuple[
             assert len(members) <= 1 + math.log(SMALL.locality_rows, SMALL.growth)
             continue
         ranges = sorted((r.low, r.high) for r in map(key_range, members) if not r.is_one_key)
-        assert all(high < low for (_, high), (low, _) in zip(ranges, ranges[1:], strict=False)), members
+        assert all(high < low for (_, high), (low, _) in pairwise(ranges)), members
 
 
 @pytest.mark.parametrize(("flushes", "bound"), [(64, 2), (512, 3), (4096, 4)])

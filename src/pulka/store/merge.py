@@ -22,7 +22,7 @@ from pulka.store.fragments import FragmentObjects, FragmentOrigin, WriteOptions,
 from pulka.store.lineage import holds, merged
 from pulka.store.plan import Merge
 
-__all__ = ["Drop", "Merged", "Merger"]
+__all__ = ["Drop", "Merged", "Merger", "origin_of"]
 
 Masks = Sequence[pa.BooleanArray | None]
 Drop = Callable[[Fragment, Path], Awaitable[pa.BooleanArray | None]]
@@ -94,7 +94,7 @@ class Merger:
     def _merge_files(
         self, merge: Merge, inputs: Sequence[Path], outputs: Sequence[Path], now_ns: int, masks: Masks | None, cancel: _native.Cancel
     ) -> list[Fragment]:
-        origin = _origin_of(merge, [FragmentOrigin.read(read_footer(path)) for path in inputs], now_ns)
+        origin = origin_of(merge, [FragmentOrigin.read(read_footer(path)) for path in inputs], now_ns)
         arguments = self._write.arguments(table_definition(origin.table))
         descriptions = _native.merge_fragments(
             [str(path) for path in inputs], [str(path) for path in outputs], **arguments, metadata=_metadata(origin),
@@ -127,7 +127,7 @@ async def _until_cancelled(work: Callable[[_native.Cancel], T]) -> T:
         raise
 
 
-def _origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> FragmentOrigin:
+def origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> FragmentOrigin:
     """What all outputs have in common; each has an id of its own."""
     parts = merged(part for origin in inputs for part in holds(origin))
     plain = all(not part.path and (part.window_start_ns, part.window_ns) == merge.window for part in parts)

@@ -14,7 +14,8 @@ from obstore.store import ObjectStore
 from pulka.errors import Misconfigured, PulkaError
 from pulka.seams import Catalog, Fragment, Publication
 from pulka.store.cover import exact_cover
-from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, PositionRange, coalesce, fragment_of
+from pulka.store.flushes import published_flushes
+from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, fragment_of
 from pulka.store.lineage import Cells, Split, holds, parts_of, split_of
 
 __all__ = ["Repaired", "choose", "repair"]
@@ -76,35 +77,6 @@ def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dic
     return kept, positions
 
 
-def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    merges = [origin for origin in origins if origin.inputs]
-    merged = _ranges(merges)
-    # Only published fragments are merged. A flush that reaches half into merged records is the unpublished twin of one.
-    flushes = [
-        o for o in origins if not o.inputs and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
-    ]
-    return _without_repeats(_without_unfinished([*merges, *flushes]))
-
-
-def _without_unfinished(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """Leave out flushes of which a window is missing, unless later ones build on them (then retention took the window)."""
-    covered = _ranges_by_window(origins)
-
-    def finished(origin: FragmentOrigin) -> bool:
-        return all(_covers(covered.get(window, ()), origin.positions) for window in origin.flush)
-
-    done = [origin for origin in origins if finished(origin)]
-    reached = _ends(done)
-    return [o for o in origins if finished(o) or all(p.end <= reached.get(p.partition, 0) for p in o.positions)]
-
-
-def _ranges_by_window(origins: Iterable[FragmentOrigin]) -> dict[tuple[int, int], tuple[PositionRange, ...]]:
-    windows: dict[tuple[int, int], list[PositionRange]] = {}
-    for part in (part for origin in origins for part in parts_of(origin)):
-        windows.setdefault((part.window_start_ns, part.window_ns), []).append(PositionRange(part.partition, part.start, part.end))
-    return {window: coalesce(ranges) for window, ranges in windows.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """Fragments that count together or not at all, and what they hold."""
@@ -114,14 +86,15 @@ class _Candidate:
     whole: bool = True
 
 
-def _without_repeats(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """The fragments that hold all rows once.
+def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
+    """The fragments that hold all published rows once.
 
     A merge with several outputs counts as one, all outputs or none, until one of them is known to be merged on: then it
     was published, and each output counts by itself. Outputs without their siblings were never published, unless nobody
     else has their rows: then the siblings were deleted.
     """
-    found = sorted(_candidates(origins), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
+    published = [*(origin for origin in origins if origin.inputs), *published_flushes(origins)]
+    found = sorted(_candidates(published), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
     cells = Cells([part for candidate in found for part in candidate.parts])
     whole = [candidate for candidate in found if candidate.whole and candidate.parts]
     kept = [candidate for candidate in found if not candidate.parts]
@@ -147,21 +120,3 @@ def _candidates(origins: Sequence[FragmentOrigin]) -> Iterator[_Candidate]:
     for split, members in siblings.items():
         yield _Candidate(tuple(members), parts_of(members[0]), len(members) == split.outputs)
 
-
-def _ranges(origins: Iterable[FragmentOrigin]) -> tuple[PositionRange, ...]:
-    return coalesce([position for origin in origins for position in origin.positions])
-
-
-def _ends(origins: Iterable[FragmentOrigin]) -> dict[int, int]:
-    return {position.partition: position.end for position in _ranges(origins)}
-
-
-def _covers(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    """Whether every wanted range lies in one of `ranges` (coalesced)."""
-    return all(
-        any(r.partition == w.partition and r.start <= w.start and w.end <= r.end for r in ranges) for w in wanted
-    )
-
-
-def _overlaps(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    return any(r.partition == w.partition and r.start < w.end and w.start < r.end for r in ranges for w in wanted)

@@ -82,7 +82,8 @@ except ImportError:
 
 from pulka.store.catalog import SqlCatalog  # noqa: E402
 from pulka.store.compaction import CompactionSettings, Compactor  # noqa: E402
-from pulka.store.fragments import FragmentObjects  # noqa: E402
+from pulka.store.fragments import FragmentObjects, WriteOptions  # noqa: E402
+from pulka.store.merge import Merger  # noqa: E402
 from pulka.store.writer import Writer, WriterSettings  # noqa: E402
 
 
@@ -223,6 +224,10 @@ class Lake:
     def compactor(self, fault: Fault | None = None, **settings: Any) -> Compactor:
         catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
         return Compactor(catalog, self.objects(fault), self.clock, CompactionSettings(**settings))
+
+    def merger(self, fault: Fault | None = None) -> Merger:
+        catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
+        return Merger(catalog, self.objects(fault), self.clock, WriteOptions())
 
     async def kill(self, writer: Writer) -> None:
         """The process is gone: nothing of the writer runs any more."""

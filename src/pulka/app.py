@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import uvicorn
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
@@ -30,11 +30,14 @@ from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
 from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
+from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
 from pulka.store.collect import orphans
 from pulka.store.compaction import CompactionSettings, Compactor
+from pulka.store.download import Downloads
 from pulka.store.fragments import FragmentObjects, WriteOptions
+from pulka.store.location import Patience, open_store, probe
 from pulka.store.repair import Repaired, repair
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
@@ -107,7 +110,10 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             backlog_bytes_max=settings["journal_backlog_bytes_max"],
         )
         stack.push_async_callback(journal.close)
-        objects = _fragment_objects(settings)
+        store = _store(settings)
+        await probe(store, str(settings["objects_url"]))
+        cache = await _cache(settings, store, stack)
+        objects = FragmentObjects(store, settings.state_dir / "spool", cache)
         writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))
         await writer.start()
         stack.push_async_callback(writer.close)
@@ -115,14 +121,14 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         writer.flushed.append(compactor.published)
         compactor.start()
         stack.push_async_callback(compactor.close)
-        _measure(metrics, writer, compactor)
+        _measure(metrics, writer, compactor, cache)
         intake = Intake(journal, clock, _intake_settings(settings), metrics)
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
         engine = DataFusionEngine(
             catalog,
             writer,
-            lambda fragment: _path(settings, fragment),
+            objects,
             clock=clock,
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
@@ -241,8 +247,8 @@ class Offline:
     settings: Settings
 
     def path(self, fragment: Fragment) -> str:
-        """Where a fragment's file is."""
-        return _path(self.settings, fragment)
+        """Where a fragment's file is: a path or a URL."""
+        return f"{str(self.settings['objects_url']).rstrip('/') or self.settings.state_dir / 'objects'}/{fragment.key}"
 
     def check(self, *, verify: bool) -> AsyncIterator[Finding]:
         """What is wrong in the store, if anything; `verify` reads every page."""
@@ -282,7 +288,7 @@ async def delete_orphans(settings: Settings) -> AsyncIterator[str]:
 
 def _offline_objects(settings: Settings) -> FragmentObjects:
     """With a spool of its own: a lake that runs beside empties and uses the other."""
-    return _fragment_objects(settings, "spool-offline")
+    return FragmentObjects(_store(settings), settings.state_dir / "spool-offline")
 
 
 def _fresh_directory(path: Path) -> Path:
@@ -296,16 +302,20 @@ def _catalog_url(settings: Settings) -> str:
     return str(settings["catalog_url"]) or f"sqlite:///{settings.state_dir / 'catalog.sqlite'}"
 
 
-def _store(settings: Settings) -> LocalStore:
-    return LocalStore(str(settings.state_dir / "objects"), mkdir=True)
+def _store(settings: Settings) -> ObjectStore:
+    patience = Patience(settings["objects_timeout_s"], settings["objects_retry_s"])
+    return open_store(str(settings["objects_url"]), settings.state_dir / "objects", patience)
 
 
-def _fragment_objects(settings: Settings, spool: str = "spool") -> FragmentObjects:
-    return FragmentObjects(_store(settings), settings.state_dir / spool)
-
-
-def _path(settings: Settings, fragment: Fragment) -> str:
-    return str(settings.state_dir / "objects" / fragment.key)
+async def _cache(settings: Settings, store: ObjectStore, stack: contextlib.AsyncExitStack) -> FragmentCache | None:
+    """Copies of a remote store's fragments; a local store is read in place."""
+    if isinstance(store, LocalStore):
+        return None
+    downloads = Downloads(store, settings["objects_concurrency"])
+    cache = FragmentCache(settings.state_dir / "cache", settings["cache_bytes_max"], downloads)
+    await asyncio.to_thread(cache.prepare)
+    stack.push_async_callback(cache.close)
+    return cache
 
 
 def _intake_settings(settings: Settings) -> IntakeSettings:
@@ -346,7 +356,7 @@ def _http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
 
 
-def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
+def _measure(metrics: Registry, writer: Writer, compactor: Compactor, cache: FragmentCache | None) -> None:
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
@@ -355,3 +365,8 @@ def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
     gauge("pulka_compaction_pending", "Windows that compaction still has to look at", lambda: compactor.pending)
     for name in ("merges", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))
+    if cache is not None:
+        gauge("pulka_cache_bytes", "Bytes of the copies in the fragment cache", lambda: cache.bytes)
+        gauge("pulka_cache_pinned_bytes", "Bytes of the copies that queries and merges read now", lambda: cache.pinned_bytes)
+        for name in ("hits", "misses", "evictions", "fetched_bytes"):
+            gauge(f"pulka_cache_{name}", f"Fragment cache {name} since the start", partial(getattr, cache.counts, name))

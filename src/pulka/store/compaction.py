@@ -251,15 +251,18 @@ class Compactor:
         """Merge to the spool, check, store. Nothing is left behind when it fails."""
         now_ns = self._clock.now_ns()
         spooled = self._objects.spool_path(new_id(now_ns, self._clock.random))
-        inputs: list[Path] = []
+        lease = await self._objects.lease(merge.inputs)
+        doubt = False
         try:
-            for fragment in merge.inputs:
-                inputs.append(await self._objects.fetch(fragment.key))  # noqa: PERF401 - what was fetched must be known when one fails
+            inputs = [lease.paths[fragment.id] for fragment in merge.inputs]
             output = await asyncio.to_thread(self._merge_files, merge, inputs, spooled, now_ns)
             await self._store(output, spooled)
+        except (Corrupt, ValueError):
+            doubt = True
+            raise
         finally:
-            for path in (*inputs, spooled):
-                self._objects.discard(path)
+            lease.release(doubt)
+            self._objects.discard(spooled)
         return output
 
     def _merge_files(self, merge: Merge, inputs: Sequence[Path], output: Path, now_ns: int) -> Fragment:

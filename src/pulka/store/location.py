@@ -19,7 +19,7 @@ from pulka.store.outages import translate
 
 __all__ = ["Patience", "open_store", "probe"]
 
-_ENVIRONMENT = {"s3": "AWS", "s3a": "AWS", "gs": "GOOGLE", "az": "AZURE", "adl": "AZURE", "azure": "AZURE", "abfs": "AZURE", "abfss": "AZURE"}
+_ENVIRONMENT = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes")
 _PROBE = "pulka.probe"
 
@@ -59,7 +59,7 @@ async def probe(store: ObjectStore, url: str) -> None:
         raise _about(url, translate(error)) from None
 
 
-_HINT = "it needs the form s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or file:///directory; empty means the state directory"
+_HINT = "it needs the form s3://bucket/prefix, gs://bucket/prefix, az://container/prefix (with AZURE_STORAGE_ACCOUNT_NAME) or file:///directory"
 
 
 def _scheme(url: str) -> str:

@@ -29,6 +29,10 @@ class S3:
     def env(self) -> Mapping[str, str]:
         return {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "sesame-open", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": self.endpoint}
 
+    @property
+    def running(self) -> bool:
+        return self._server is not None
+
     def bucket(self) -> str:
         """The URL of a prefix in a new bucket."""
         name = f"lake-{os.getpid()}-{next(self._buckets)}"

@@ -37,7 +37,7 @@ from pulka.store.collect import orphans
 from pulka.store.compaction import CompactionSettings, Compactor
 from pulka.store.download import Downloads
 from pulka.store.fragments import FragmentObjects, WriteOptions
-from pulka.store.location import Patience, open_store, probe
+from pulka.store.location import Patience, confirm, open_store, probe
 from pulka.store.repair import Repaired, repair
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
@@ -46,7 +46,9 @@ from pulka.surfaces.http.otlp_grpc import create_grpc_server
 from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
-__all__ = ["Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve", "state_lock"]
+__all__ = [
+    "Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog", "run", "serve", "state_lock",
+]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
 log = logging.getLogger("pulka")
@@ -112,6 +114,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.push_async_callback(journal.close)
         store = _store(settings)
         await probe(store, str(settings["objects_url"]))
+        await confirm(store, catalog)
         cache = await _cache(settings, store, stack)
         objects = FragmentObjects(store, settings.state_dir / "spool", cache)
         writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))
@@ -284,6 +287,11 @@ async def delete_orphans(settings: Settings) -> AsyncIterator[str]:
             async for key in orphans(lake.catalog, _store(settings), SystemClock(), grace_s=0):
                 await objects.delete([key])
                 yield key
+
+
+async def probe_objects(settings: Settings) -> None:
+    """Raise what stands between this machine and its object store."""
+    await probe(_store(settings), str(settings["objects_url"]))
 
 
 def _offline_objects(settings: Settings) -> FragmentObjects:

@@ -3,8 +3,9 @@
 Credentials and endpoint come from where each vendor's tools look (environment, instance role), never from the URL.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from pulka.errors import Misconfigured, PulkaError
-from pulka.store.outages import translate
+from pulka.seams import Catalog, Fragment
+from pulka.store.outages import translate, translated
 
-__all__ = ["Patience", "open_store", "probe"]
+__all__ = ["Patience", "confirm", "open_store", "probe"]
 
 _ENVIRONMENT = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes")
@@ -57,6 +59,28 @@ async def probe(store: ObjectStore, url: str) -> None:
         raise Misconfigured(f"{url}: the bucket does not exist", hint="make it, or set objects_url to one that does") from None
     except BaseError as error:
         raise _about(url, translate(error)) from None
+
+
+async def confirm(store: ObjectStore, catalog: Catalog) -> None:
+    """Misconfigured when the store is another than the one the catalog's fragments were written to: not one of a few is there."""
+    some = await _some_fragments(catalog)
+    for fragment in some:
+        with contextlib.suppress(FileNotFoundError), translated():
+            await store.head_async(fragment.key)
+            return
+    if some:
+        raise Misconfigured(
+            "the fragments of the catalog are not in the object store",
+            hint="copy them there under the same keys, or set objects_url back; `pulka store ls` lists them",
+        )
+
+
+async def _some_fragments(catalog: Catalog) -> Sequence[Fragment]:
+    for tenant in await catalog.tenants():
+        for table in await catalog.tables(tenant):
+            if fragments := await catalog.fragments(tenant, table):
+                return fragments[-3:]
+    return ()
 
 
 _HINT = "it needs the form s3://bucket/prefix, gs://bucket/prefix, az://container/prefix (with AZURE_STORAGE_ACCOUNT_NAME) or file:///directory"

@@ -6,6 +6,8 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import httpx
@@ -155,21 +157,30 @@ def test_the_tools_work_on_s3(remote: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "code", "says"),
-    [("no bucket", 2, "the bucket does not exist"), ("dead", 3, "connection refused"), ("no place", 2, "objects_url"), ("elsewhere", 2, "not in the object store")],
-)  # fmt: skip
-def test_what_stands_in_the_way_at_the_start_is_told(remote: Start, s3: S3, case: str, code: int, says: str) -> None:
-    up = remote()
-    fill(up, 0, 1)
-    assert up.stop() == 0
-    url = {"no bucket": "s3://no-such-lake/x", "no place": "s3://key:sesame-open@lake/x", "elsewhere": s3.bucket()}.get(case, up.objects_url)
+    ("case", "code", "says"), [("no bucket", 2, "the bucket does not exist"), ("dead", 3, "connection refused"), ("no place", 2, "objects_url")]
+)
+def test_what_stands_in_the_way_at_the_start_is_told(s3: S3, tmp_path: Path, case: str, code: int, says: str) -> None:
+    url = {"no bucket": "s3://no-such-lake/x", "no place": f"s3://key:{SECRET}@lake/x", "dead": s3.bucket()}[case]
     if case == "dead":
         s3.stop()
     try:
-        done = cli(up, "up", "--listen", "127.0.0.1:0", otlp_http_listen="off", otlp_grpc_listen="off", **{**QUICK, "objects_url": url})
+        done = refused(tmp_path / "state", url)
     finally:
         if case == "dead":
             s3.start()
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert SECRET not in done.stderr + done.stdout
+
+
+def test_another_bucket_than_before_is_refused(remote: Start, s3: S3) -> None:
+    up = remote()
+    fill(up, 0, 1)
+    assert up.stop() == 0
+    done = refused(up.state, s3.bucket())
+    assert (done.returncode, "not in the object store" in done.stderr) == (2, True), done.stderr
+
+
+def refused(state: Path, url: str) -> CompletedProcess[str]:
+    listen = {"otlp_http_listen": "off", "otlp_grpc_listen": "off"}
+    return cli(None, "up", "--state-dir", str(state), "--listen", "127.0.0.1:0", **{**QUICK, **listen, "objects_url": url})

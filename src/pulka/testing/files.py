@@ -9,10 +9,10 @@ __all__ = ["DirectoryFiles"]
 
 
 class DirectoryFiles:
-    """`pulka.seams.FragmentFiles` over files that lie under their keys; `leased` counts leases that were not released."""
+    """`pulka.seams.FragmentFiles` over files that lie under their keys; `leased` counts leases that run, `doubted` those that ended in doubt."""
 
     def __init__(self, directory: Path) -> None:
-        self.leased = 0
+        self.leased = self.doubted = 0
         self._directory = directory
 
     async def lease(self, fragments: Sequence[Fragment]) -> Lease:
@@ -22,3 +22,4 @@ class DirectoryFiles:
 
     def _release(self, doubt: bool) -> None:
         self.leased -= 1
+        self.doubted += doubt

@@ -1,6 +1,6 @@
 """Wires the lake: the only file that names implementations.
 
-Start order follows the data: catalog, journal (recovery), writer (replay), then intake, engine and the listeners, so
+Start order follows the data: catalog, object store, journal (recovery), writer (replay), then intake, engine and the listeners, so
 nothing is asked before everything acknowledged is visible again. Stop order is the reverse.
 """
 
@@ -102,6 +102,9 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.enter_context(state_lock(settings.state_dir))
         catalog = await SqlCatalog.open(_catalog_url(settings), clock)
         stack.push_async_callback(catalog.close)
+        store = _store(settings)
+        await probe(store, str(settings["objects_url"]))
+        await confirm(store, catalog)
         journal = await WalJournal.open(
             settings.state_dir / "journal",
             clock=clock,
@@ -112,9 +115,6 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             backlog_bytes_max=settings["journal_backlog_bytes_max"],
         )
         stack.push_async_callback(journal.close)
-        store = _store(settings)
-        await probe(store, str(settings["objects_url"]))
-        await confirm(store, catalog)
         cache = await _cache(settings, store, stack)
         objects = FragmentObjects(store, settings.state_dir / "spool", cache)
         writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from obstore.exceptions import AlreadyExistsError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from pulka import _native
@@ -23,8 +23,8 @@ from pulka.model.fields import Column, FieldType
 from pulka.model.tables import Table
 from pulka.seams import ColumnStats, Fragment, Lease
 from pulka.store.cache import FragmentCache
-from pulka.store.download import PART_BYTES, Downloads
-from pulka.store.outages import translated
+from pulka.store.download import Downloads
+from pulka.store.outages import is_unsupported, translated
 
 __all__ = [
     "FragmentObjects",
@@ -39,7 +39,8 @@ __all__ = [
 
 
 _ONE_REQUEST_BYTES = 8 << 20
-_PARTS_AT_ONCE = 4
+_UPLOAD_PART_BYTES = 5 << 20  # the least that S3 takes
+_UPLOAD_PARTS_AT_ONCE = 3
 _DELETES_AT_ONCE = 16
 _FOOTER_BYTES = 64 << 10
 
@@ -187,13 +188,15 @@ class FragmentObjects:
     async def _upload(self, fragment: Fragment, path: Path) -> None:
         """Large objects in parts; small ones in one request that never replaces an object, where the store knows how."""
         if self._root is not None or fragment.bytes > _ONE_REQUEST_BYTES or not self._if_absent:
-            await self._store.put_async(fragment.key, path, chunk_size=PART_BYTES * 2, max_concurrency=_PARTS_AT_ONCE)
+            await self._store.put_async(fragment.key, path, chunk_size=_UPLOAD_PART_BYTES, max_concurrency=_UPLOAD_PARTS_AT_ONCE)
             return
         try:
             await self._store.put_async(fragment.key, path, mode="create")
         except AlreadyExistsError:
             pass  # ids are never used twice: a repeated request met its first try, and the size is compared next
-        except (NotSupportedError, NotImplementedError):
+        except BaseError as error:
+            if not is_unsupported(error):
+                raise
             self._if_absent = False
             await self._upload(fragment, path)
 

@@ -7,16 +7,17 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
 from pulka.errors import Misconfigured, PulkaError, Temporary
 
-__all__ = ["translate", "translated"]
+__all__ = ["is_unsupported", "translate", "translated"]
 
 _RETRY_AFTER_S = 5.0
 _CREDENTIALS_MISSING = re.compile(r"169\.254\.169\.254|fd00:ec2::254|metadata\.google\.internal|/latest/api/token|CredentialProvider|MissingCredentials", re.I)
 _BUCKET_MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.I)
 _REGION = re.compile(r"LOCATION|PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint")
+_UNSUPPORTED = re.compile(r"NotImplemented|\b501\b")
 _CAUSES = (
     (re.compile(r"Connection refused"), "connection refused"),
     (re.compile(r"dns error|failed to lookup address", re.I), "its name cannot be resolved"),
@@ -59,6 +60,11 @@ def translate(error: BaseError) -> PulkaError:
         hint="check the network and the endpoint (AWS_ENDPOINT_URL); what was acknowledged is kept until it answers",
         retry_after_s=_RETRY_AFTER_S,
     )
+
+
+def is_unsupported(error: BaseError) -> bool:
+    """Whether the store does not know the operation, as some that speak S3's protocol do not know If-None-Match."""
+    return isinstance(error, NotSupportedError) or _UNSUPPORTED.search(str(error)) is not None
 
 
 def _cause(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.exceptions import GenericError
 from obstore.store import LocalStore, MemoryStore
 
 from pulka.errors import Corrupt, Misconfigured, Temporary
@@ -171,6 +172,27 @@ async def test_a_repeated_put_is_one_object(lake: Any) -> None:
     await objects.put(one, path)
     await objects.put(one, twin)  # its first answer was lost
     assert (await lake.store.head_async(one.key))["size"] == one.bytes
+
+
+async def test_a_store_without_conditional_puts(lake: Any) -> None:
+    objects, one, path = await spooled(lake)
+    modes: list[str | None] = []
+
+    class Older:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lake.store, name)
+
+        async def put_async(self, key: str, file: Any, *, mode: str | None = None, **options: Any) -> Any:
+            modes.append(mode)
+            if mode == "create":
+                raise GenericError("Server returned non-2xx status code: 501 Not Implemented: <Code>NotImplemented</Code>")
+            return await lake.store.put_async(key, file, **options)
+
+    objects._store = Older()  # type: ignore[assignment]
+    await objects.put(one, path)
+    path.write_bytes((await lake.store.get_async(one.key)).bytes())
+    await objects.put(one, path)
+    assert modes == ([None, None] if isinstance(lake.store, LocalStore) else ["create", None, None])
 
 
 async def test_an_object_of_another_size_is_not_taken_for_the_fragment(lake: Any) -> None:

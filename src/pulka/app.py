@@ -352,7 +352,8 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
         inputs_max=settings["compaction_inputs_max"],
-        input_bytes_max=settings["compaction_bytes_max"],
+        # The inputs of a merge are leased at once, and the cache of a remote store must hold them.
+        input_bytes_max=min(settings["compaction_bytes_max"], settings["cache_bytes_max"]),
         closed_after_s=settings["compaction_idle_s"],
         interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
         retired_grace_s=settings["collect_grace_s"],

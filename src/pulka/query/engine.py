@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import PulkaError
+from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.fields import TIMESTAMP
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
@@ -24,7 +24,7 @@ from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.search import Found, search
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
 
@@ -96,13 +96,17 @@ class _Query:
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
     functions: list[str] = field(default_factory=list)
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    unreadable: bool = False
 
     def close(self) -> None:
         self.deadline.close()
         self.scratch.cleanup()
 
     def translate(self, error: Exception) -> PulkaError:
-        return messages.translate(error, self.known, self.functions)
+        told = messages.translate(error, self.known, self.functions)
+        self.unreadable |= isinstance(told, Corrupt | Temporary)
+        return told
 
     def session(self) -> SessionContext:
         spill = Path(self.scratch.name, "spill")
@@ -110,13 +114,13 @@ class _Query:
 
 
 class DataFusionEngine:
-    """`pulka.seams.Engine`. `object_path` gives the local file of a fragment."""
+    """`pulka.seams.Engine`."""
 
     def __init__(
         self,
         catalog: Catalog,
         fresh: Fresh,
-        object_path: Callable[[Fragment], str],
+        files: FragmentFiles,
         *,
         clock: Clock,
         memory_bytes: int = 1 << 30,
@@ -129,7 +133,7 @@ class DataFusionEngine:
         self.threads = threads
         self._catalog = catalog
         self._fresh = fresh
-        self._object_path = object_path
+        self._files = files
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
         self._search_bytes = search_bytes
@@ -162,6 +166,8 @@ class DataFusionEngine:
 
     async def _start(self, query: _Query, sql: str) -> Result:
         prepared, sources = await self._prepare(query, sql)
+        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+        await self._timed(query, "search", self._search(query, sources))
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
         frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
@@ -185,7 +191,6 @@ class DataFusionEngine:
         query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
-        await self._timed(query, "search", self._search(query, sources))
         return prepared, sources
 
     async def _timed(self, query: _Query, stage: str, work: Awaitable[T]) -> T:
@@ -234,8 +239,14 @@ class DataFusionEngine:
     async def _search(self, query: _Query, sources: list[_Source]) -> None:
         bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
-            files = {str(Path(self._object_path(one)).absolute()): one for one in source.fragments}
+            files = {str(query.paths[one.id].absolute()): one for one in source.fragments}
             source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
+
+    async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
+        """Local files for as long as the query may run. Bound to the deadline: it also ends for a result nobody reads."""
+        lease = await self._files.lease(fragments)
+        query.paths = lease.paths
+        query.deadline.at_end(lambda: lease.release(query.unreadable))
 
     def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
         """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
@@ -269,7 +280,7 @@ class DataFusionEngine:
         frames = []
         stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.scanned)
         for number, (shape, members) in enumerate(stored):
-            paths = [Path(self._object_path(one)).absolute() for one in members]
+            paths = [query.paths[one.id].absolute() for one in members] if query.paths else []  # nothing is read to explain
             scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
             frames.append(shapes.project(scan, shape, fields))
         known = definition(table.name).columns

@@ -57,6 +57,7 @@ class WriterCounts:
     flushes: int = 0
     fragments: int = 0
     rows: int = 0
+    bytes: int = 0
     conflicts: int = 0
     failures: int = 0
 
@@ -118,6 +119,11 @@ class Writer:
     def buffered_bytes(self) -> int:
         """Arrow bytes of all that is not published."""
         return self._buffers.bytes
+
+    @property
+    def failing(self) -> Sequence[str]:
+        """Tables, with their tenants, that could not be flushed at the last try."""
+        return sorted({f"{buffer.tenant}/{buffer.table}" for buffer in self._buffers.filled() if buffer.failures})
 
     async def flush(self) -> None:
         """Publish everything that is buffered now. The first error is raised after all were tried once; nothing is lost."""
@@ -300,6 +306,7 @@ class Writer:
         self.counts.flushes += 1
         self.counts.fragments += len(change.add)
         self.counts.rows += sum(fragment.rows for fragment in change.add)
+        self.counts.bytes += sum(fragment.bytes for fragment in change.add)
         for tell in self.flushed:
             tell(change)
 

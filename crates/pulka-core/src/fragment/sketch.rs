@@ -107,6 +107,16 @@ impl TextSketch {
         self.values.is_none().then(|| self.words.fragment())?
     }
 
+    /// Bytes of the filters that are held.
+    pub fn words_bytes(&self) -> usize {
+        self.words.bytes
+    }
+
+    /// Hold at most half of that.
+    pub fn halve_words(&mut self) {
+        self.words.halve();
+    }
+
     /// The word filters of the stretches of rows; an empty one has all words.
     pub fn stretch_words(&self) -> &[Vec<u8>] {
         if self.values.is_none() { &self.words.stretches } else { &[] }
@@ -117,11 +127,13 @@ struct Words {
     gatherer: Gatherer,
     fragment: WordFilter,
     stretches: Vec<Vec<u8>>,
+    /// Of `stretches`.
+    bytes: usize,
 }
 
 impl Words {
     fn new() -> Words {
-        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new() }
+        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, value: &str) {
@@ -133,7 +145,14 @@ impl Words {
             self.fragment = WordFilter::new(FRAGMENT_BLOCKS_MAX);
         }
         let filter = self.gatherer.take(&mut self.fragment);
-        self.stretches.push(stored(filter).unwrap_or_default());
+        let stored = stored(filter).unwrap_or_default();
+        self.bytes += stored.len();
+        self.stretches.push(stored);
+    }
+
+    fn halve(&mut self) {
+        self.stretches.iter_mut().for_each(|filter| *filter = halved(filter).unwrap_or_default());
+        self.bytes = self.stretches.iter().map(Vec::len).sum();
     }
 
     fn fragment(&self) -> Option<Vec<u8>> {

@@ -26,6 +26,11 @@ class FaultyDisk(Disk):
         first = self.calls[operation] + nth
         self._faults.update({(operation, call): code for call in range(first, first + times)})
 
+    def heal(self) -> None:
+        """From now on nothing fails."""
+        self.space_bytes = self.short_writes = None
+        self._faults.clear()
+
     def create(self, path: Path) -> int:
         """See Disk."""
         self._enter("create")

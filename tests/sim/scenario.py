@@ -1,0 +1,90 @@
+"""What a seed means: how much is sent, how the lake is set, what goes wrong and when."""
+
+import json
+import random
+from dataclasses import dataclass, field
+
+from tests.sim.ledger import Batch, Ledger, Row
+
+from pulka.model.windows import HOUR_NS
+
+START_NS = 1_800_000_000_000_000_000
+_FAULTS = (
+    "put.slow", "put.fails", "put.lost", "put.torn", "put.short", "put.late", "head.slow", "head.fails", "get.slow", "get.fails", "get.torn",
+    "delete.slow", "delete.fails", "delete.lost", "catalog.publish.slow", "catalog.publish.fails", "catalog.publish.lost", "catalog.snapshot.slow",
+    "catalog.snapshot.fails", "catalog.positions.fails", "catalog.fragments.slow", "catalog.fragments.fails", "catalog.tables.fails",
+    "catalog.tenants.fails", "catalog.retired.fails", "catalog.forget.fails", "catalog.forget.lost", "catalog.dedup.slow", "journal.read.slow",
+    "journal.read.again", "journal.release.fails", "journal.release.slow",
+)  # fmt: skip
+
+
+@dataclass
+class Cut:
+    """The end of a process: after so many turns of its loop; with the power, or by kill -9; with the catalog, or not."""
+
+    turn: int
+    power: bool
+    catalog: bool
+
+
+@dataclass
+class Scenario:
+    """Everything that `World` needs to know, drawn from one seed. Each seed has some kinds of faults only, so that each can be common."""
+
+    seed: int
+    ledger: Ledger = field(default_factory=Ledger)
+    rates: dict[str, float] = field(default_factory=dict)
+    cuts: list[Cut] = field(default_factory=list)
+    settings: dict[str, float] = field(default_factory=dict)
+    disk_faults: bool = False
+    compactors: int = 1
+    clients: int = 3
+
+
+def scenario(seed: int) -> Scenario:
+    """The meaning of a seed."""
+    chance = random.Random(f"scenario {seed}")
+    made = Scenario(seed)
+    calm = chance.random() < 0.15
+    kinds = [] if calm else chance.sample(_FAULTS, chance.randrange(1, 14))
+    made.rates = {kind: 10 ** chance.uniform(-2.0, -0.5) for kind in kinds}
+    made.disk_faults = not calm and chance.random() < 0.4
+    made.compactors = chance.choice((1, 1, 2))
+    made.cuts = [_cut(chance) for _ in range(chance.choice((0, 1, 1, 2, 3)))]
+    made.settings = {
+        "partitions": chance.choice((1, 2)),
+        "segment_bytes": chance.choice((1 << 12, 1 << 14, 1 << 20)),
+        "tail_bytes_max": chance.choice((1, 1 << 14, 1 << 20)),
+        "flush_age_s": chance.choice((1.0, 4.0, 15.0)),
+        "flush_bytes": chance.choice((1 << 10, 1 << 14, 1 << 20)),
+        "windows_per_flush": chance.choice((2, 4, 32)),
+        "fragments_per_class": chance.choice((2, 3, 5)),
+        "inputs_max": chance.choice((3, 8)),
+        "closed_after_s": chance.choice((2.0, 10.0, 60.0)),
+        "grace_s": chance.choice((15.0, 30.0)),
+    }
+    _fill(made.ledger, chance)
+    return made
+
+
+def _cut(chance: random.Random) -> Cut:
+    return Cut(round(10 ** chance.uniform(1.5, 4.2)), chance.random() < 0.7, chance.random() < 0.15)
+
+
+def _fill(ledger: Ledger, chance: random.Random) -> None:
+    tables = [("acme", "logs"), ("acme", "spans"), ("zoo", "logs")][: chance.choice((1, 2, 3))]
+    hours = chance.sample(range(0, 60), chance.choice((1, 2, 5)))
+    numbers = iter(range(1, 1 << 40))
+    for number in range(chance.randrange(10, 50)):
+        tenant, table = chance.choice(tables)
+        timed = chance.random() < 0.9
+        rows = tuple(_row(next(numbers), chance, hours if timed else ()) for _ in range(chance.choice((1, 2, 5, 20))))
+        key = f"key-{number}" if chance.random() < 0.6 else None
+        body = "\n".join(json.dumps(row.event()) for row in rows).encode()
+        ledger.add(Batch(number, tenant, table, rows, key, body, repeatable=timed or key is not None))
+
+
+def _row(n: int, chance: random.Random, hours: "list[int] | tuple[()]") -> Row:
+    ns = START_NS - chance.choice(hours) * HOUR_NS - chance.randrange(HOUR_NS) if hours else None
+    value: int | str = chance.randrange(100) if chance.random() < 0.9 else f"v{chance.randrange(9)}"
+    return Row(n, ns, f"s{chance.randrange(4)}", chance.choice(("info", "warn", "error")), value)

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 async def client(life: "Life", number: int) -> None:
     """Send every third batch until it is answered, as a shipper does: again after an error, a hang-up or a restart."""
-    for batch in life.ledger.batches[number :: life.scenario.clients]:
+    own = life.ledger.batches[number :: life.scenario.clients]
+    for batch in own:
+        if batch.acked_s is not None and batch.acked_s > life.started_s - 10 and batch.repeatable and life.chance.random() < 0.5:
+            await _send_again(life, batch)  # the answer was lost when the process ended
+    for batch in own:
         if batch.open:
             await life.clock.sleep(life.chance.expovariate(1 / 2.0))
         while batch.open:
@@ -49,6 +53,7 @@ async def _send_again(life: "Life", batch: Batch) -> None:
     try:
         outcome = await life.intake.json(batch.tenant, batch.table, batch.body, idempotency_key=batch.key)
     except Temporary:
+        await life.clock.sleep(1)
         return
     if not outcome.duplicate:
         raise Violation(f"{batch} was taken for new when it came again")

@@ -61,6 +61,7 @@ class Life:
         self.clock = world.clock(f"life {number}")
         self.faults = Faults(self.chance, self.clock, self.scenario.rates)
         self.disk: VolatileDisk | None = None
+        self.started_s = world.now_s
         self._cut_turn = cut_turn
 
     @property

@@ -1,21 +1,43 @@
-"""Plays seeds: `PYTHONHASHSEED=0 python -m tests.sim.run FIRST [LAST]` (inclusive), one line each."""
+"""Plays seeds: `PYTHONHASHSEED=0 python -m tests.sim.run [--plant BUG] FIRST [LAST]`, one line of JSON each.
 
+With a planted bug, the first seed that finds it is the last. The hash seed must be fixed, because sets of strings have the
+order it gives them.
+"""
+
+import argparse
+import contextlib
+import json
 import sys
-import time
 import traceback
 
+from tests.sim.plants import PLANTS
 from tests.sim.scenario import scenario
 from tests.sim.world import play
 
-if __name__ == "__main__":
-    first, last = int(sys.argv[1]), int(sys.argv[-1])
-    for seed in range(first, last + 1):
-        began = time.perf_counter()
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--plant", choices=sorted(PLANTS))
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("first", type=int)
+    parser.add_argument("last", type=int, nargs="?")
+    given = parser.parse_args()
+    for seed in range(given.first, (given.last or given.first) + 1, given.step):
+        outcome = one(seed, given.plant)
+        print(json.dumps(outcome), flush=True)
+        if given.plant and "violation" in outcome:
+            return
+
+
+def one(seed: int, plant: str | None) -> dict[str, object]:
+    """What became of a seed: its digest and counts, or the violation with its trace."""
+    with PLANTS[plant]() if plant else contextlib.nullcontext():
         try:
             digest, counts = play(scenario(seed))
-        except BaseException as error:
-            print(seed, "FAIL", repr(error), flush=True)
-            if first == last:
-                traceback.print_exc()
-            continue
-        print(seed, digest, f"{time.perf_counter() - began:.2f}s", dict(counts), flush=True)
+        except Exception as error:
+            return {"seed": seed, "violation": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+    return {"seed": seed, "digest": digest, "counts": counts}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

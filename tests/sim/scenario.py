@@ -9,13 +9,22 @@ from tests.sim.ledger import Batch, Ledger, Row
 from pulka.model.windows import HOUR_NS
 
 START_NS = 1_800_000_000_000_000_000
-_FAULTS = (
-    "put.slow", "put.fails", "put.lost", "put.torn", "put.short", "put.late", "head.slow", "head.fails", "get.slow", "get.fails", "get.torn",
-    "delete.slow", "delete.fails", "delete.lost", "catalog.publish.slow", "catalog.publish.fails", "catalog.publish.lost", "catalog.snapshot.slow",
-    "catalog.snapshot.fails", "catalog.positions.fails", "catalog.fragments.slow", "catalog.fragments.fails", "catalog.tables.fails",
-    "catalog.tenants.fails", "catalog.retired.fails", "catalog.forget.fails", "catalog.forget.lost", "catalog.dedup.slow", "journal.read.slow",
-    "journal.read.again", "journal.release.fails", "journal.release.slow",
-)  # fmt: skip
+_READS = ("snapshot", "tables", "fragments", "tenants", "positions", "retired", "dedup")
+_FAULTS: dict[str, tuple[str, ...]] = {
+    "objects are slow": ("put.slow", "head.slow", "get.slow", "delete.slow", "list.slow"),
+    "objects fail": ("put.fails", "head.fails", "get.fails", "delete.fails"),
+    "answers about objects are lost": ("put.lost", "delete.lost"),
+    "objects are torn": ("put.torn", "get.torn"),
+    "objects are cut short": ("put.short",),
+    "objects come twice": ("put.late",),
+    "the catalog is slow to answer": tuple(f"catalog.{name}.slow" for name in _READS),
+    "the catalog is slow to change": ("catalog.publish.slow", "catalog.forget.slow"),
+    "the catalog cannot be read": tuple(f"catalog.{name}.fails" for name in _READS),
+    "the catalog refuses changes": ("catalog.publish.fails", "catalog.forget.fails"),
+    "answers of the catalog are lost": ("catalog.publish.lost", "catalog.forget.lost"),
+    "records come twice": ("journal.read.again",),
+    "the journal cannot forget": ("journal.release.fails",),
+}
 
 
 @dataclass
@@ -46,8 +55,8 @@ def scenario(seed: int) -> Scenario:
     chance = random.Random(f"scenario {seed}")
     made = Scenario(seed)
     calm = chance.random() < 0.15
-    kinds = [] if calm else chance.sample(_FAULTS, chance.randrange(1, 14))
-    made.rates = {kind: 10 ** chance.uniform(-2.0, -0.5) for kind in kinds}
+    for group in [] if calm else chance.sample(sorted(_FAULTS), chance.randrange(1, 6)):
+        made.rates.update(dict.fromkeys(_FAULTS[group], 10 ** chance.uniform(-1.7, -0.4)))
     made.disk_faults = not calm and chance.random() < 0.4
     made.compactors = chance.choice((1, 1, 2))
     made.cuts = [_cut(chance) for _ in range(chance.choice((0, 1, 1, 2, 3)))]

@@ -14,6 +14,7 @@ from obstore.store import ObjectStore
 from pulka.errors import Misconfigured, PulkaError
 from pulka.seams import Catalog, Fragment, Publication
 from pulka.store.fragments import FragmentObjects, FragmentOrigin, PositionRange, coalesce, fragment_of
+from pulka.store.twins import without_clashing_twins
 
 __all__ = ["Repaired", "choose", "repair"]
 
@@ -81,7 +82,7 @@ def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
     flushes = [
         o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
     ]
-    candidates = [*merges, *flushes]
+    candidates = [*merges, *without_clashing_twins(flushes, merges)]
     whole = _without_unfinished(candidates, _by_window(candidates))
     return [origin for members in _by_window(whole).values() for origin in _without_repeats(members)]
 

@@ -76,6 +76,30 @@ def test_a_twin_that_reaches_beyond_merged_records_is_left_out() -> None:
     assert chosen(merged, origin("twin", (4, 12)), origin("c", (9, 11))) == ({"m", "c"}, 11)
 
 
+def shared(name: str, end: int, here: tuple[int, int], *flush: tuple[int, int], start: int = 0) -> FragmentOrigin:
+    """One window of a flush some of whose hours share a day; windows are (hour, hours)."""
+    windows = tuple((hour * W, hours * W) for hour, hours in flush)
+    return FragmentOrigin(name, "t", "logs", here[0] * W, here[1] * W, 0, 1, (PositionRange(0, start, end),), (), windows)
+
+
+def test_of_twins_whose_hours_share_other_windows_one_counts() -> None:
+    first = ((0, 24), (30, 1))
+    second = ((3, 1), (24, 24))
+    unfinished = shared("u", 4, first[0], *first)
+    whole = [shared("a", 9, second[0], *second), shared("b", 9, second[1], *second)]
+    assert chosen(unfinished, *whole) == ({"a", "b"}, 9)
+    both = [unfinished, shared("v", 4, first[1], *first)]
+    assert chosen(*both, *whole) == ({"a", "b"}, 9)  # reaching farther, or else the journal would be needed
+    assert chosen(*both, *whole, origin("next", (4, 12), window=30)) == ({"u", "v", "next"}, 12)  # 4 was published, so not 9
+
+
+def test_a_merge_tells_which_of_such_twins_was_published() -> None:
+    merged = FragmentOrigin("m", "t", "logs", 0, 24 * W, 1, 1, (PositionRange(0, 0, 9),), ("a", "b"))
+    sibling = shared("s", 9, (24, 24), (0, 24), (24, 24))
+    twin = [shared("x", 7, (3, 1), (3, 1), (24, 24)), shared("y", 7, (24, 24), (3, 1), (24, 24))]
+    assert chosen(merged, sibling, *twin) == ({"m", "s"}, 9)
+
+
 async def rebuilt(lake: Any) -> Any:
     catalog = await SqlCatalog.open(f"sqlite:///{lake.directory}/again.db", lake.clock)
     report = await repair(catalog, lake.store, lake.objects())

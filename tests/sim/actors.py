@@ -10,7 +10,7 @@ from tests.sim.audit import shown
 from tests.sim.ledger import Batch, Violation, anything
 from tests.sim.questions import Question, question
 
-from pulka.errors import PulkaError, Temporary
+from pulka.errors import Temporary
 from pulka.model.windows import TimeRange
 from pulka.seams import Limits
 from pulka.testing.faults import Faults
@@ -82,6 +82,7 @@ async def ask(life: "Life", tenant: str, table: str, asked: Question) -> None:
         rows = await (_by_engine if asked.by_engine else _by_hand)(life, tenant, table, asked)
     except Temporary:
         return
+    life.answers += 1
     life.ledger.check_answer(tenant, table, rows, asked_s, life.now_s, f"{asked} at {asked_s:.3f} s", asked.wanted)
 
 

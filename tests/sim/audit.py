@@ -12,6 +12,7 @@ from pulka.model.fields import RESIDUAL, columns_of
 from pulka.seams import Fragment
 from pulka.testing.bucket import Bucket
 
+
 class Audit:
     """Remembers what it saw: fragments never change, and rows once published stay."""
 

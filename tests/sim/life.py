@@ -1,8 +1,11 @@
 """One process of the lake, wired as `pulka.app` wires it, with faults on every seam, and the world that uses it."""
 
 import asyncio
+import contextlib
 import random
+from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tests.sim import actors
@@ -62,6 +65,7 @@ class Life:
         self.faults = Faults(self.chance, self.clock, self.scenario.rates)
         self.disk: VolatileDisk | None = None
         self.started_s = world.now_s
+        self.answers = 0
         self._cut_turn = cut_turn
 
     @property
@@ -172,12 +176,18 @@ class Life:
         await self.writer.close()
         await self.journal.close()
 
+    def counts(self) -> Counter[str]:
+        """What was done, to see that the simulation reaches it."""
+        found = Counter(answers=self.answers)
+        for part in ("writer", "compactor"):
+            if hasattr(self, part):
+                found.update(asdict(getattr(self, part).counts))
+        return found
+
     def bury(self) -> None:
         """Let go of what a cut left hanging. Only now: cleaning up is what a process that ended did not do."""
         for task in asyncio.all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            try:
+            with contextlib.suppress(BaseException):
                 task.get_coro().close()
-            except BaseException:  # noqa: BLE001, S110 - whatever the cleanup of a dead process meets
-                pass
         self.loop.close()

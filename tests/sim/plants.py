@@ -5,7 +5,7 @@ A plant patches the product from outside for the length of a `with` block.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -194,10 +194,8 @@ def a_failed_put_is_ignored() -> Iterator[None]:
     real = fragments.FragmentObjects.put
 
     async def put(self: Any, fragment: seams.Fragment, path: Any) -> None:
-        try:
+        with suppress(Exception):
             await real(self, fragment, path)
-        except Exception:  # noqa: S110
-            pass
 
     with patched(fragments.FragmentObjects, "put", put):
         yield

@@ -1,6 +1,5 @@
 """A whole lake under one seed: what outlives a process (journal files, bucket, catalog), and the processes one after another."""
 
-import contextlib
 import hashlib
 import logging
 import random
@@ -95,7 +94,7 @@ class World:
         """What two runs of one seed must have in common."""
         acked = [(batch.number, batch.acked_s, batch.seen_s, batch.attempts) for batch in self.ledger.batches]
         turns = [life.loop.turns for life in self._lives]
-        return hashlib.blake2b(repr((acked, turns, self.now_s, self.bucket.keys())).encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(repr((acked, turns, self.now_s, self.bucket.all_keys())).encode(), digest_size=8).hexdigest()
 
     # Processes
 
@@ -113,6 +112,7 @@ class World:
             return False
         finally:
             self.now_s = life.loop.time()
+            self.counts.update(life.counts())
             self.counts.update({f"fault {name}": count for name, count in life.faults.struck.items() if count})
         return True
 
@@ -179,6 +179,7 @@ def play(scenario: Scenario) -> tuple[str, Counter[str]]:
     try:
         with mock.patch.object(Running, "next", _next), World(scenario) as world:
             world.run()
+            world.counts["acknowledged"] = sum(batch.acked_s is not None for batch in world.ledger.batches)
             return world.digest(), world.counts
     finally:
         logging.disable(logging.NOTSET)

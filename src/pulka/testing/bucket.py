@@ -28,7 +28,7 @@ class Bucket:
         """The file of an object."""
         return self._directory / key
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """All objects, sorted."""
         return sorted(self._modified_ns)
 
@@ -73,8 +73,7 @@ class FaultyStore:
 
     async def put_async(self, key: str, file: Path | bytes, **_: Any) -> dict[str, Any]:
         """Store a file or bytes."""
-        data = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else Path(file).read_bytes()
-        return await self._faults.around("put", lambda: self._put(key, data))
+        return await self._faults.around("put", lambda: self._put(key, _content(file)))
 
     async def _put(self, key: str, data: bytes) -> dict[str, Any]:
         if self._faults.strikes("put.torn"):
@@ -115,11 +114,15 @@ class FaultyStore:
 
     async def list_async(self, prefix: str | None = None) -> AsyncIterator[list[dict[str, Any]]]:
         """All objects, in pages."""
-        keys = [key for key in self._bucket.keys() if key.startswith(prefix or "")]
+        keys = [key for key in self._bucket.all_keys() if key.startswith(prefix or "")]
         for start in range(0, len(keys), 10):
             await self._faults.pause("list")
             present = [key for key in keys[start : start + 10] if self._bucket.path(key).exists()]
             yield [self._bucket.meta(key) for key in present]
+
+
+def _content(file: Path | bytes) -> bytes:
+    return file.read_bytes() if isinstance(file, Path) else bytes(file)
 
 
 class _Response:

@@ -81,7 +81,7 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the loop's time has moved on by `seconds`."""
-        await asyncio.sleep(max(seconds, 0.0))
+        await asyncio.sleep(max(seconds, 0.0))  # noqa: TID251 - takes virtual time
 
 
 async def _yield() -> None:

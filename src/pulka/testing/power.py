@@ -21,7 +21,7 @@ __all__ = ["VolatileDisk", "restore"]
 class _File:
     """The bytes a reader sees, and those that are sure."""
 
-    bytes: bytearray
+    content: bytearray
     synced: bytes = b""
     doubtful: bool = False
 
@@ -55,7 +55,7 @@ class VolatileDisk(FaultyDisk):
             return super().write(fd, buffers)
         finally:
             end = os.fstat(fd).st_size
-            self._opened[fd].bytes += b"".join(buffers)[: end - start]
+            self._opened[fd].content += b"".join(buffers)[: end - start]
 
     def sync(self, fd: int) -> None:
         """See Disk."""
@@ -66,12 +66,12 @@ class VolatileDisk(FaultyDisk):
             file.doubtful = True
             raise
         if not file.doubtful:
-            file.synced = bytes(file.bytes)
+            file.synced = bytes(file.content)
 
     def truncate(self, fd: int, length: int) -> None:
         """See Disk."""
         super().truncate(fd, length)
-        del self._opened[fd].bytes[length:]
+        del self._opened[fd].content[length:]
 
     def close(self, fd: int) -> None:
         """See Disk."""
@@ -120,7 +120,7 @@ def _durable(path: Path) -> _File:
 
 
 def _content(file: _File, chance: random.Random) -> bytes:
-    now = bytes(file.bytes)
+    now = bytes(file.content)
     if now == file.synced or not now.startswith(file.synced):
         return chance.choice((file.synced, now))
     unsure = now[len(file.synced) :]

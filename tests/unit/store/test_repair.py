@@ -1,12 +1,9 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pulka.errors import Misconfigured
-from pulka.seams import Publication
 from pulka.store.catalog import SqlCatalog
-from pulka.store.check import check
 from pulka.store.fragments import FragmentOrigin, PositionRange, coalesce
 from pulka.store.repair import choose, repair
 
@@ -164,43 +161,3 @@ async def test_a_catalog_in_use_is_not_touched(lake: Any) -> None:
     await flushed(lake, 1)
     with pytest.raises(Misconfigured):
         await repair(lake.catalog, lake.store, lake.objects())
-
-
-async def findings(lake: Any) -> list[tuple[str, str]]:
-    await lake.clock.advance(1e9)  # past every file's age: objects carry the machine's time
-    return [
-        (found.kind, found.key)
-        async for found in check(lake.catalog, lake.store, lake.objects(), lake.clock, verify=True)
-    ]
-
-
-async def test_a_sound_store_has_no_findings(lake: Any) -> None:
-    await flushed(lake, 8, hours=(0, 4))
-    await lake.compactor().run_once()
-    assert await findings(lake) == []
-
-
-async def test_each_damage_is_found(lake: Any) -> None:
-    await flushed(lake, 4)
-    keys = [fragment.key for fragment in await lake.catalog.fragments()]
-    root = lake.directory / "objects"
-    (root / keys[0]).unlink()
-    (root / keys[1]).write_bytes(b"short")
-    (root / keys[2]).write_bytes(b"x" * (root / keys[2]).stat().st_size)
-    (root / "t/logs/stray.parquet").write_bytes((root / keys[3]).read_bytes())
-    assert sorted(await findings(lake)) == sorted(
-        [
-            ("missing_object", keys[0]),
-            ("size_mismatch", keys[1]),
-            ("unreadable", keys[2]),
-            ("orphan_object", "t/logs/stray.parquet"),
-        ]
-    )
-
-
-async def test_a_catalog_that_tells_other_things_than_the_footer(lake: Any) -> None:
-    await flushed(lake, 1)
-    (one,) = await lake.catalog.fragments()
-    await lake.catalog.publish(Publication(add=(replace(one, id="other", key="elsewhere.parquet"),)))
-    (lake.directory / "objects/elsewhere.parquet").write_bytes((lake.directory / "objects" / one.key).read_bytes())
-    assert await findings(lake) == [("mismatch", "elsewhere.parquet")]

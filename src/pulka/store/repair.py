@@ -82,7 +82,8 @@ def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
     flushes = [
         o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
     ]
-    candidates = [*merges, *without_clashing_twins(flushes, merges)]
+    rows = [((o.window_start_ns, o.window_ns), position) for o in merges for position in o.positions]
+    candidates = [*merges, *without_clashing_twins(flushes, rows)]
     whole = _without_unfinished(candidates, _by_window(candidates))
     return [origin for members in _by_window(whole).values() for origin in _without_repeats(members)]
 

@@ -5,21 +5,23 @@ more records, others may share. Within one window twins are told apart by the re
 nothing in the rows would show that they are there twice, so all but one of such flushes are left out first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pulka.store.fragments import FragmentOrigin, PositionRange, coalesce
 
-__all__ = ["without_clashing_twins"]
+__all__ = ["MergedRows", "without_clashing_twins"]
 
-_Window = tuple[int, int]
+Window = tuple[int, int]
+MergedRows = tuple[Window, PositionRange]
+"""Rows that a merge holds: the window a flush put them into, and the records they are of."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Try:
     """One attempt at a flush: the windows it has, by which each row's window is settled, and the records."""
 
-    windows: tuple[_Window, ...]
+    windows: tuple[Window, ...]
     positions: tuple[PositionRange, ...]
 
     def clashes(self, other: "_Try") -> bool:
@@ -28,43 +30,43 @@ class _Try:
             a != b and _overlap(a, b) and not {min(a, b, key=_width)} <= {*self.windows} & {*other.windows} for a in self.windows for b in other.windows
         )
 
-    def contradicts(self, merge: FragmentOrigin) -> bool:
-        """Whether the merge has rows in a window that this flush does not know, though it lies over one it has."""
-        window = _window(merge)
-        return _meet(self.positions, merge.positions) and window not in self.windows and any(_overlap(window, own) for own in self.windows)
+    def contradicts(self, merged: MergedRows) -> bool:
+        """Whether a merge had rows in a window that this flush does not know, though it lies over one it has."""
+        window, records = merged
+        return _meet(self.positions, [records]) and window not in self.windows and any(_overlap(window, own) for own in self.windows)
 
 
-def without_clashing_twins(flushes: Sequence[FragmentOrigin], merges: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """Flushes of one table whose windows agree with each other and with those of merges (of which all inputs were published)."""
+def without_clashing_twins(flushes: Sequence[FragmentOrigin], merged: Sequence[MergedRows]) -> list[FragmentOrigin]:
+    """Flushes of one table whose windows agree with each other and with what merges hold (all their inputs were published)."""
     tries: dict[_Try, list[FragmentOrigin]] = {}
     for origin in flushes:
         tries.setdefault(_Try(origin.flush, origin.positions), []).append(origin)
     taken: list[_Try] = []
-    for attempt in _likeliest_first(tries, merges):
-        if not any(attempt.contradicts(merge) for merge in merges) and not any(attempt.clashes(other) for other in taken):
+    for attempt in _likeliest_first(tries, merged):
+        if not any(attempt.contradicts(rows) for rows in merged) and not any(attempt.clashes(other) for other in taken):
             taken.append(attempt)
     return [origin for attempt in taken for origin in tries[attempt]]
 
 
-def _likeliest_first(tries: dict[_Try, list[FragmentOrigin]], merges: Sequence[FragmentOrigin]) -> list[_Try]:
+def _likeliest_first(tries: Mapping[_Try, Sequence[FragmentOrigin]], merged: Sequence[MergedRows]) -> list[_Try]:
     """Each flush follows a published position, its start. So one that reaches over such a position was not published, and
     one that ends there probably was; of the others it is the one that is whole, and reaches far."""
-    reached = {(p.partition, p.start) for attempt in tries for p in attempt.positions}
-    reached |= {(p.partition, end) for origin in merges for p in origin.positions for end in (p.start, p.end)}
+    reached = {(records.partition, records.start) for attempt in tries for records in attempt.positions}
+    reached |= {(records.partition, end) for _, records in merged for end in (records.start, records.end)}
 
     def doubts(attempt: _Try) -> tuple[bool, bool, bool, int]:
         (span,) = attempt.positions[:1] or (PositionRange(0, 0, 0),)
         beyond = any(partition == span.partition and span.start < place < span.end for partition, place in reached)
-        held = {_window(origin) for origin in tries[attempt]} | _merged_windows(merges, span)
+        held = {_window(origin) for origin in tries[attempt]} | _merged_windows(merged, span)
         return beyond, (span.partition, span.end) not in reached, not held.issuperset(attempt.windows), -span.end
 
     return sorted(tries, key=doubts)
 
 
-def _merged_windows(merges: Iterable[FragmentOrigin], span: PositionRange) -> set[_Window]:
-    ranges: dict[_Window, list[PositionRange]] = {}
-    for origin in merges:
-        ranges.setdefault(_window(origin), []).extend(origin.positions)
+def _merged_windows(merged: Iterable[MergedRows], span: PositionRange) -> set[Window]:
+    ranges: dict[Window, list[PositionRange]] = {}
+    for window, records in merged:
+        ranges.setdefault(window, []).append(records)
     return {window for window, found in ranges.items() if any(_within(span, item) for item in coalesce(found))}
 
 
@@ -72,11 +74,11 @@ def _within(span: PositionRange, item: PositionRange) -> bool:
     return item.partition == span.partition and item.start <= span.start and span.end <= item.end
 
 
-def _window(origin: FragmentOrigin) -> _Window:
+def _window(origin: FragmentOrigin) -> Window:
     return origin.window_start_ns, origin.window_ns
 
 
-def _width(window: _Window) -> int:
+def _width(window: Window) -> int:
     return window[1]
 
 
@@ -84,5 +86,5 @@ def _meet(some: Sequence[PositionRange], others: Sequence[PositionRange]) -> boo
     return any(a.partition == b.partition and a.start < b.end and b.start < a.end for a in some for b in others)
 
 
-def _overlap(one: _Window, other: _Window) -> bool:
+def _overlap(one: Window, other: Window) -> bool:
     return one[0] < other[0] + other[1] and other[0] < one[0] + one[1]

@@ -112,10 +112,10 @@ async def gremlin(life: "Life") -> None:
     """The journal's disk: operations that fail, no space for a while, short writes."""
     assert life.disk is not None
     while True:
-        await life.clock.sleep(life.chance.expovariate(1 / 5.0))
-        match life.chance.choice(("fail", "full", "short")):
+        await life.clock.sleep(life.chance.expovariate(1 / 3.0))
+        match life.chance.choice(("fail", "fail", "full", "short")):
             case "fail":
-                operation = life.chance.choice(("write", "sync", "create", "rename", "truncate", "unlink", "sync_directory"))
+                operation = life.chance.choice(("write", "write", "sync", "sync", "sync", "create", "rename", "truncate", "unlink", "sync_directory"))
                 life.disk.fail(operation, life.chance.choice((errno.EIO, errno.ENOSPC)), nth=life.chance.randrange(1, 4), times=life.chance.choice((1, 1, 3)))
             case "full":
                 life.disk.space_bytes = life.chance.randrange(4000)

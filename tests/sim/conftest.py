@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="play this seed of the simulation, and nothing else")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int | None:
     """The one seed that was asked for."""
     return request.config.getoption("seed", None)
@@ -47,7 +47,7 @@ class Playing:
             process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def play() -> Iterator[Callable[..., Iterator[dict[str, Any]]]]:
     """Outcomes of `tests.sim.run` with these arguments, one list for each process."""
     started: list[Playing] = []

@@ -26,7 +26,7 @@ from pulka.testing.power import VolatileDisk
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-_AUDIT_TURNS = 250
+_AUDIT_TURNS = 400
 _TURNS_MAX = 400_000
 
 

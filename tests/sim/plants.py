@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import pyarrow as pa
@@ -22,13 +22,22 @@ from pulka.store import catalog, compaction, fragments, schema, writer
 from pulka.store.buffers import Buffer
 from pulka.testing.power import VolatileDisk
 
-Plant = Callable[[], AbstractContextManager[None]]
+
+class Plant(NamedTuple):
+    """A bug to plant, and the troubles under which it shows."""
+
+    patch: Callable[[], AbstractContextManager[None]]
+    troubles: tuple[str, ...]
+
+
 PLANTS: dict[str, Plant] = {}
 
 
-def plant(function: Callable[[], Iterator[None]]) -> Plant:
-    PLANTS[function.__name__] = made = contextmanager(function)
-    return made
+def plant(*troubles: str) -> Callable[[Callable[[], Iterator[None]]], None]:
+    def register(function: Callable[[], Iterator[None]]) -> None:
+        PLANTS[function.__name__] = Plant(contextmanager(function), troubles)
+
+    return register
 
 
 def patched(owner: Any, name: str, value: Any) -> AbstractContextManager[Any]:
@@ -38,19 +47,19 @@ def patched(owner: Any, name: str, value: Any) -> AbstractContextManager[Any]:
 # The journal
 
 
-@plant
+@plant("the power is cut")
 def appends_are_not_synced() -> Iterator[None]:
     with patched(VolatileDisk, "sync", lambda self, fd: None):
         yield
 
 
-@plant
+@plant("the power is cut")
 def new_segments_are_not_synced_into_their_directory() -> Iterator[None]:
     with patched(VolatileDisk, "sync_directory", lambda self, path: None):
         yield
 
 
-@plant
+@plant("the power is cut", "the disk fails")
 def a_failed_sync_is_tried_again_on_the_same_file() -> Iterator[None]:
     from pulka.journal.segments import Segments
 
@@ -63,7 +72,7 @@ def a_failed_sync_is_tried_again_on_the_same_file() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("the process is killed")
 def the_journal_is_released_before_publication() -> Iterator[None]:
     async def release(self: Any, partition: int) -> None:
         await self._journal.release(partition, self._read_upto[partition])
@@ -75,14 +84,14 @@ def the_journal_is_released_before_publication() -> Iterator[None]:
 # Deduplication
 
 
-@plant
+@plant("the process is killed", "flushes are small")
 def dedup_keys_are_not_published() -> Iterator[None]:
     real = writer.Writer._publication
     with patched(writer.Writer, "_publication", lambda *args: replace(real(*args), dedup=())):
         yield
 
 
-@plant
+@plant("the process is killed")
 def dedup_keys_of_the_journal_are_not_recovered() -> Iterator[None]:
     async def nothing(self: Any, journal: Any, partition: int) -> None:
         return None
@@ -91,7 +100,7 @@ def dedup_keys_of_the_journal_are_not_recovered() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("the process is killed", "flushes are small", "the catalog is slow to answer")
 def dedup_recovery_reads_the_catalog_before_the_journal() -> Iterator[None]:
     async def recover(self: Any, catalog: Any, journal: Any) -> None:
         self.load(await catalog.dedup(self._clock.now_ns() - self.window_ns))
@@ -105,7 +114,7 @@ def dedup_recovery_reads_the_catalog_before_the_journal() -> Iterator[None]:
 # The writer
 
 
-@plant
+@plant("answers of the catalog are lost")
 def a_conflict_does_not_drop_what_is_published() -> Iterator[None]:
     async def resync(self: Any, buffer: Buffer) -> None:
         positions = await self._catalog.positions(buffer.partition)
@@ -115,7 +124,7 @@ def a_conflict_does_not_drop_what_is_published() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("answers of the catalog are lost")
 def an_unanswered_publication_is_taken_for_a_failed_one() -> Iterator[None]:
     """Its objects are deleted though it may have been committed."""
 
@@ -144,7 +153,7 @@ def an_unanswered_publication_is_taken_for_a_failed_one() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("the catalog is slow to change")
 def the_buffer_is_emptied_before_the_commit() -> Iterator[None]:
     real = writer.Writer._publication
 
@@ -159,7 +168,7 @@ def the_buffer_is_emptied_before_the_commit() -> Iterator[None]:
 # Catalog and objects
 
 
-@plant
+@plant("answers of the catalog are lost")
 def publications_do_not_check_the_position() -> Iterator[None]:
     def move(connection: Any, moves: Any) -> None:
         for (partition, tenant, table), (_, new) in moves.items():
@@ -170,7 +179,7 @@ def publications_do_not_check_the_position() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("two compactors", "the catalog is slow to change")
 def retired_fragments_may_be_retired_again() -> Iterator[None]:
     def retire(connection: Any, ids: Sequence[str], now_ns: int) -> None:
         at = schema.fragments.c
@@ -180,7 +189,7 @@ def retired_fragments_may_be_retired_again() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("objects are cut short")
 def the_size_of_a_stored_object_is_not_checked() -> Iterator[None]:
     async def put(self: Any, fragment: seams.Fragment, path: Any) -> None:
         await self._store.put_async(fragment.key, path)
@@ -189,7 +198,7 @@ def the_size_of_a_stored_object_is_not_checked() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("objects are torn")
 def a_failed_put_is_ignored() -> Iterator[None]:
     real = fragments.FragmentObjects.put
 
@@ -204,7 +213,7 @@ def a_failed_put_is_ignored() -> Iterator[None]:
 # Compaction and collection
 
 
-@plant
+@plant()
 def a_merge_leaves_one_input_live() -> Iterator[None]:
     def publication(**change: Any) -> seams.Publication:
         return seams.Publication(**change | {"retire": change["retire"][1:]})
@@ -213,7 +222,7 @@ def a_merge_leaves_one_input_live() -> Iterator[None]:
         yield
 
 
-@plant
+@plant()
 def a_merge_drops_a_row_and_repeats_another() -> Iterator[None]:
     real = _native.merge_fragments
 
@@ -227,14 +236,14 @@ def a_merge_drops_a_row_and_repeats_another() -> Iterator[None]:
     assert _native.merge_fragments is real
 
 
-@plant
+@plant()
 def retired_objects_go_at_once() -> Iterator[None]:
     real = compaction.collect
     with patched(compaction, "collect", lambda catalog, objects, clock, grace_s: real(catalog, objects, clock, -1.0)):
         yield
 
 
-@plant
+@plant()
 def inputs_are_deleted_before_the_merge_is_published() -> Iterator[None]:
     real = compaction.Compactor._write
 
@@ -250,7 +259,7 @@ def inputs_are_deleted_before_the_merge_is_published() -> Iterator[None]:
 # Queries
 
 
-@plant
+@plant("the catalog is slow to answer", "flushes are small")
 def a_query_takes_the_snapshot_before_the_fresh_batches() -> Iterator[None]:
     real = engine.DataFusionEngine._source
 
@@ -271,14 +280,14 @@ def a_query_takes_the_snapshot_before_the_fresh_batches() -> Iterator[None]:
         yield
 
 
-@plant
+@plant("the catalog is slow to change", "flushes are small")
 def a_query_takes_fresh_batches_that_are_published() -> Iterator[None]:
     real = catalog.SqlCatalog._snapshot
     with patched(catalog.SqlCatalog, "_snapshot", lambda *args: replace(real(*args), positions={})):
         yield
 
 
-@plant
+@plant()
 def pruning_takes_bounds_for_exclusive() -> Iterator[None]:
     from pulka.query import prune
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.sim.ledger import Batch, Ledger, Row
@@ -50,8 +51,8 @@ class Scenario:
     clients: int = 3
 
 
-def scenario(seed: int) -> Scenario:
-    """The meaning of a seed."""
+def scenario(seed: int, troubles: Sequence[str] = ()) -> Scenario:
+    """The meaning of a seed, with these troubles for certain: groups of faults, or of `_trouble`."""
     chance = random.Random(f"scenario {seed}")
     made = Scenario(seed)
     calm = chance.random() < 0.15
@@ -73,7 +74,25 @@ def scenario(seed: int) -> Scenario:
         "grace_s": chance.choice((15.0, 30.0)),
     }
     _fill(made.ledger, chance)
+    for trouble in troubles:
+        _trouble(made, trouble, chance)
     return made
+
+
+def _trouble(made: Scenario, name: str, chance: random.Random) -> None:
+    match name:
+        case "the power is cut":
+            made.cuts = [Cut(chance.randrange(300, 3000), power=True, catalog=True) for _ in range(4)]
+        case "the process is killed":
+            made.cuts = [Cut(chance.randrange(300, 3000), power=False, catalog=True) for _ in range(4)]
+        case "the disk fails":
+            made.disk_faults = True
+        case "flushes are small":
+            made.settings |= {"flush_bytes": 1 << 10, "flush_age_s": 1.0}
+        case "two compactors":
+            made.compactors = 2
+        case _:
+            made.rates.update(dict.fromkeys(_FAULTS[name], 0.2))
 
 
 def _cut(chance: random.Random) -> Cut:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tests.sim import actors
+from tests.sim.scenario import Cut
 
 from pulka.errors import PulkaError
 from pulka.intake.ingest import Intake
@@ -55,7 +56,7 @@ class Journal:
 class Life:
     """Writer, compactor, intake and engine over one loop; clients and readers that last as long as it does."""
 
-    def __init__(self, world: "World", number: int, cut_turn: int | None) -> None:
+    def __init__(self, world: "World", number: int, cut: Cut | None) -> None:
         self.world = world
         self.scenario = world.scenario
         self.ledger = world.ledger
@@ -66,19 +67,24 @@ class Life:
         self.disk: VolatileDisk | None = None
         self.started_s = world.now_s
         self.answers = 0
-        self._cut_turn = cut_turn
+        self._cut = cut
 
     @property
     def now_s(self) -> float:
         return self.loop.time()
 
     def _turn(self) -> None:
-        if self.loop.turns == self._cut_turn:
+        if self._cut is not None and self.loop.turns == self._cut.turn:
             raise PowerCut
         if self.loop.turns > _TURNS_MAX:
             raise AssertionError("the process does not come to rest")
         if self.loop.turns % _AUDIT_TURNS == 0:
             self.audit()
+
+    def _disk_operation(self, _: str) -> None:
+        assert self.disk is not None
+        if self._cut is not None and self.disk.calls.total() == self._cut.operation:
+            raise PowerCut
 
     def audit(self) -> None:
         """Look at catalog and bucket as they are between two turns."""
@@ -111,7 +117,8 @@ class Life:
 
     async def _open(self) -> None:
         settings = self.scenario.settings
-        self.disk = VolatileDisk(self.world.journal_directory)
+        self.disk = VolatileDisk(self.world.journal_directory, before=self.world.disk)
+        self.disk.before = self._disk_operation
         self.wal = await WalJournal.open(
             self.world.journal_directory, clock=self.clock, partitions=int(settings["partitions"]), disk=self.disk,
             segment_bytes=int(settings["segment_bytes"]), tail_bytes_max=int(settings["tail_bytes_max"]), bytes_max=1 << 22,

@@ -72,6 +72,18 @@ def a_failed_sync_is_tried_again_on_the_same_file() -> Iterator[None]:
         yield
 
 
+@plant("kill and cut in turns")
+def recovery_does_not_sync_what_it_serves() -> Iterator[None]:
+    from pulka.journal.segments import Segments
+
+    def reopen(self: Any, segment: Any) -> None:
+        self._fd = self._disk.open(segment.path)
+        self._disk.truncate(self._fd, segment.stored_bytes)
+
+    with patched(Segments, "_reopen", reopen):
+        yield
+
+
 @plant("the process is killed")
 def the_journal_is_released_before_publication() -> Iterator[None]:
     async def release(self: Any, partition: int) -> None:

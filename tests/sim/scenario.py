@@ -30,11 +30,13 @@ _FAULTS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Cut:
-    """The end of a process: after so many turns of its loop; with the power, or by kill -9; with the catalog, or not."""
+    """The end of a process: after so many turns of its loop, or before an operation of the journal's disk; with the power,
+    or by kill -9; with the catalog, or not."""
 
     turn: int
     power: bool
     catalog: bool
+    operation: int = 0
 
 
 @dataclass
@@ -85,6 +87,9 @@ def _trouble(made: Scenario, name: str, chance: random.Random) -> None:
             made.cuts = [Cut(chance.randrange(300, 3000), power=True, catalog=True) for _ in range(4)]
         case "the process is killed":
             made.cuts = [Cut(chance.randrange(300, 3000), power=False, catalog=True) for _ in range(4)]
+        case "kill and cut in turns":
+            kills = [Cut(0, power=False, catalog=True, operation=chance.randrange(3, 20)) for _ in range(5)]
+            made.cuts = [cut for kill in kills for cut in (kill, Cut(chance.randrange(50, 400), power=True, catalog=True))]
         case "the disk fails":
             made.disk_faults = True
         case "flushes are small":
@@ -96,7 +101,9 @@ def _trouble(made: Scenario, name: str, chance: random.Random) -> None:
 
 
 def _cut(chance: random.Random) -> Cut:
-    return Cut(round(10 ** chance.uniform(1.5, 4.2)), chance.random() < 0.7, chance.random() < 0.15)
+    operation = round(10 ** chance.uniform(0.3, 2.5)) if chance.random() < 0.3 else 0
+    turn = 0 if operation else round(10 ** chance.uniform(1.5, 4.2))
+    return Cut(turn, chance.random() < 0.6, chance.random() > 0.15, operation)
 
 
 def _fill(ledger: Ledger, chance: random.Random) -> None:

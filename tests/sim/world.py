@@ -28,7 +28,7 @@ from pulka.testing.bucket import Bucket, FaultyStore
 from pulka.testing.clock import LoopClock
 from pulka.testing.faults import Faults
 from pulka.testing.loop import SimulatedLoop
-from pulka.testing.power import restore
+from pulka.testing.power import VolatileDisk, restore
 
 _DEATHS_MAX = 20
 
@@ -47,6 +47,7 @@ class World:
         self.journal_directory.mkdir()
         self.audit = Audit(self.bucket, self.ledger)
         self.now_s = 0.0
+        self.disk: VolatileDisk | None = None
         self.counts: Counter[str] = Counter()
         self._lives: list[Life] = []
         self._catalogs: list[SqlCatalog] = []
@@ -100,7 +101,7 @@ class World:
 
     def _live(self, number: int, cut: Cut | None) -> bool:
         """One process; whether it came to rest."""
-        life = Life(self, number, cut.turn if cut else None)
+        life = Life(self, number, cut)
         self._lives.append(life)
         try:
             life.loop.run_until_complete(life.run())
@@ -117,9 +118,10 @@ class World:
         return True
 
     def _end(self, cut: Cut | None) -> None:
-        life = self._lives[-1]
-        if cut is not None and cut.power and life.disk is not None:
-            restore(self.journal_directory, life.disk.after_power_cut(self.chance))
+        self.disk = self._lives[-1].disk or self.disk
+        if cut is not None and cut.power and self.disk is not None:
+            restore(self.journal_directory, self.disk.after_power_cut(self.chance))
+            self.disk = None
         if cut is not None and not cut.catalog:
             self.counts["catalogs lost"] += 1
             self._lose_catalog()

@@ -42,7 +42,10 @@ class _Turns(selectors.SelectSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """`turn` is called between any two turns; what it raises leaves `run_until_complete` at once, every task as it stands."""
+    """`turn` is called between any two turns; what it raises leaves `run_until_complete` at once, every task as it stands.
+
+    So does what a thread raises that is no Exception: the end of the process in the middle of a thread's work.
+    """
 
     def __init__(self, chance: random.Random, *, now_s: float = 0.0, slow_s: float = 0.2, turn: Callable[[], None] | None = None) -> None:
         self._chance = chance
@@ -50,6 +53,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._slow_s = slow_s
         self._turn = turn or (lambda: None)
         self._at_once = False
+        self._ending: BaseException | None = None
         self.turns = 0
         super().__init__(_Turns(self._pass))
 
@@ -60,6 +64,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def _pass(self, timeout: float | None) -> None:
         self.turns += 1
         self._turn()
+        if self._ending is not None:
+            raise self._ending
         if timeout is None:
             raise Stuck("no task can run and no timer is set")
         self._now_s += max(timeout, 0.0)
@@ -75,6 +81,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
                 result = func(*args)
             except Exception as error:
                 self.late(_settle, answer, None, error)
+            except BaseException as error:
+                self._ending = error
             else:
                 self.late(_settle, answer, result, None)
 

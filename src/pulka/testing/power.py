@@ -27,13 +27,15 @@ class _File:
 
 
 class VolatileDisk(FaultyDisk):
-    """A faulty disk over a directory whose present files are durable. Nothing is really synced, so it is quick."""
+    """A faulty disk over a directory. Nothing is really synced, so it is quick.
 
-    def __init__(self, directory: Path, *, space_bytes: int | None = None, short_writes: random.Random | None = None) -> None:
-        super().__init__(space_bytes=space_bytes, short_writes=short_writes)
-        self._root = directory
-        self._seen = {path: _durable(path) for path in sorted(directory.rglob("*.wal"))}
-        self._sure = dict(self._seen)
+    Present files are durable, unless another process wrote them with the disk `before` and the power stayed on since.
+    """
+
+    def __init__(self, directory: Path, *, before: "VolatileDisk | None" = None) -> None:
+        super().__init__()
+        self._seen: dict[Path, _File] = dict(before._seen) if before else {path: _durable(path) for path in sorted(directory.rglob("*.wal"))}
+        self._sure: dict[Path, _File] = dict(before._sure if before else self._seen)
         self._opened: dict[int, _File] = {}
 
     def create(self, path: Path) -> int:

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulka.errors import Misconfigured
-from pulka.seams import Fragment, Publication
+from pulka.seams import Fragment
 from pulka.store.catalog import SqlCatalog
-from pulka.store.check import check
 from pulka.store.fragments import FragmentOrigin, PositionRange, coalesce
 from pulka.store.merge import origin_of
 from pulka.store.plan import Merge
@@ -83,6 +82,30 @@ def test_of_twin_flushes_one_counts() -> None:
 def test_a_twin_that_reaches_beyond_merged_records_is_left_out() -> None:
     merged = origin("m", (0, 9), inputs="ab")
     assert chosen(merged, origin("twin", (4, 12)), origin("c", (9, 11))) == ({"m", "c"}, 11)
+
+
+def shared(name: str, end: int, here: tuple[int, int], *flush: tuple[int, int], start: int = 0) -> FragmentOrigin:
+    """One window of a flush some of whose hours share a day; windows are (hour, hours)."""
+    windows = tuple((hour * W, hours * W) for hour, hours in flush)
+    return FragmentOrigin(name, "t", "logs", here[0] * W, here[1] * W, 0, 1, (PositionRange(0, start, end),), (), windows)
+
+
+def test_of_twins_whose_hours_share_other_windows_one_counts() -> None:
+    first = ((0, 24), (30, 1))
+    second = ((3, 1), (24, 24))
+    unfinished = shared("u", 4, first[0], *first)
+    whole = [shared("a", 9, second[0], *second), shared("b", 9, second[1], *second)]
+    assert chosen(unfinished, *whole) == ({"a", "b"}, 9)
+    both = [unfinished, shared("v", 4, first[1], *first)]
+    assert chosen(*both, *whole) == ({"a", "b"}, 9)  # reaching farther, or else the journal would be needed
+    assert chosen(*both, *whole, origin("next", (4, 12), window=30)) == ({"u", "v", "next"}, 12)  # 4 was published, so not 9
+
+
+def test_a_merge_tells_which_of_such_twins_was_published() -> None:
+    merged = FragmentOrigin("m", "t", "logs", 0, 24 * W, 1, 1, (PositionRange(0, 0, 9),), ("a", "b"))
+    sibling = shared("s", 9, (24, 24), (0, 24), (24, 24))
+    twin = [shared("x", 7, (3, 1), (3, 1), (24, 24)), shared("y", 7, (24, 24), (3, 1), (24, 24))]
+    assert chosen(merged, sibling, *twin) == ({"m", "s"}, 9)
 
 
 # Merges with several outputs, and windows that fold. On paper: fragments are the rows they hold.
@@ -327,43 +350,3 @@ async def test_a_catalog_in_use_is_not_touched(lake: Any) -> None:
     await flushed(lake, 1)
     with pytest.raises(Misconfigured):
         await repair(lake.catalog, lake.store, lake.objects())
-
-
-async def findings(lake: Any) -> list[tuple[str, str]]:
-    await lake.clock.advance(1e9)  # past every file's age: objects carry the machine's time
-    return [
-        (found.kind, found.key)
-        async for found in check(lake.catalog, lake.store, lake.objects(), lake.clock, verify=True)
-    ]
-
-
-async def test_a_sound_store_has_no_findings(lake: Any) -> None:
-    await flushed(lake, 8, hours=(0, 4))
-    await lake.compactor().run_once()
-    assert await findings(lake) == []
-
-
-async def test_each_damage_is_found(lake: Any) -> None:
-    await flushed(lake, 4)
-    keys = [fragment.key for fragment in await lake.catalog.fragments()]
-    root = lake.directory / "objects"
-    (root / keys[0]).unlink()
-    (root / keys[1]).write_bytes(b"short")
-    (root / keys[2]).write_bytes(b"x" * (root / keys[2]).stat().st_size)
-    (root / "t/logs/stray.parquet").write_bytes((root / keys[3]).read_bytes())
-    assert sorted(await findings(lake)) == sorted(
-        [
-            ("missing_object", keys[0]),
-            ("size_mismatch", keys[1]),
-            ("unreadable", keys[2]),
-            ("orphan_object", "t/logs/stray.parquet"),
-        ]
-    )
-
-
-async def test_a_catalog_that_tells_other_things_than_the_footer(lake: Any) -> None:
-    await flushed(lake, 1)
-    (one,) = await lake.catalog.fragments()
-    await lake.catalog.publish(Publication(add=(replace(one, id="other", key="elsewhere.parquet"),)))
-    (lake.directory / "objects/elsewhere.parquet").write_bytes((lake.directory / "objects" / one.key).read_bytes())
-    assert await findings(lake) == [("mismatch", "elsewhere.parquet")]

@@ -164,7 +164,7 @@ class Life:
         settings = self.scenario.settings
         return CompactionSettings(
             fragments_per_class=int(settings["fragments_per_class"]), inputs_max=int(settings["inputs_max"]), closed_after_s=settings["closed_after_s"],
-            interval_s=2.0, sweep_s=20.0, retired_grace_s=settings["grace_s"], locality_rows=100, class_base_rows=16,
+            interval_s=2.0, sweep_s=20.0, retired_grace_s=settings["grace_s"], locality_rows=30, class_base_rows=8,
         )  # fmt: skip
 
     async def _settle(self) -> None:

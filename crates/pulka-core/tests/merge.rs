@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use fragments::{any_batch, any_sort, batch, check_paths, ints, is_sorted, logs, multiset, options, read, rows_of, strings, timestamps};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -62,7 +62,7 @@ fn check(inputs: &[PathBuf], outputs: &[PathBuf], options: &FragmentOptions, mer
         prop_assert_eq!(&serde_json::from_str::<Description>(&footer["pulka.fragment"]).unwrap(), &description);
         prop_assert_eq!(serde_json::from_str::<Vec<String>>(&footer["pulka.outputs"]).unwrap(), ids.clone());
         prop_assert!(is_sorted(batch, &options.sort));
-        prop_assert_eq!(batch.schema(), stored[0].schema());
+        prop_assert_eq!(batch.schema().fields().clone(), stored[0].schema().fields().clone());
         check_paths(batch)?;
     }
     for pair in stored.windows(2) {
@@ -223,8 +223,7 @@ fn a_merge_that_fails_or_is_cancelled_leaves_no_file() {
     assert!(matches!(merge_fragments(&paths, &out, &options, &merge), Err(FragmentError::Cancelled)));
 
     let mut broken = std::fs::read(&paths[1]).unwrap();
-    let middle = broken.len() / 3;
-    broken[middle..middle + 64].fill(0xff);
+    broken[4..64].fill(0xff);
     std::fs::write(&paths[1], broken).unwrap();
     let merge = MergeOptions { output_rows: 100, ..MergeOptions::default() };
     let error = merge_fragments(&paths, &out, &options, &merge).unwrap_err();

@@ -46,13 +46,12 @@ pub fn write(groups: &[RowGroup], parts: &[Part], output: &mut Output, merge: &M
 
 /// Which rows of each part are in some row groups: a part's rows come in order.
 fn rows_of_parts(groups: &[RowGroup], parts: usize) -> Vec<Range<u64>> {
-    let mut rows = vec![u64::MAX..0; parts];
+    let mut rows: Vec<Option<Range<u64>>> = vec![None; parts];
     for run in groups.iter().flat_map(|group| &group.runs) {
-        let range = &mut rows[run.part as usize];
-        let start = u64::from(run.start);
-        *range = range.start.min(start)..start + u64::from(run.rows);
+        let (start, end) = (u64::from(run.start), u64::from(run.start + run.rows));
+        rows[run.part as usize].get_or_insert(start..end).end = end;
     }
-    rows
+    rows.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// One column of all parts.

@@ -164,14 +164,14 @@ class Life:
         settings = self.scenario.settings
         return CompactionSettings(
             fragments_per_class=int(settings["fragments_per_class"]), inputs_max=int(settings["inputs_max"]), closed_after_s=settings["closed_after_s"],
-            interval_s=2.0, sweep_s=20.0, retired_grace_s=settings["grace_s"], locality_rows=30, class_base_rows=8,
+            interval_s=3.0, sweep_s=20.0, retired_grace_s=settings["grace_s"], locality_rows=30, class_base_rows=8,
         )  # fmt: skip
 
     async def _settle(self) -> None:
         """Nothing fails any more: all that is buffered gets published, what can be merged is merged, what is retired goes."""
         await actors.query_all(self)
         await self.writer.flush()
-        await self.clock.sleep(self.scenario.settings["closed_after_s"] + 40)
+        await self.clock.sleep(self.scenario.settings["closed_after_s"] + 25)
         await self.compactor.run_once()
         await self.clock.sleep(self.scenario.settings["grace_s"] + 1)
         await self.compactor.run_once()

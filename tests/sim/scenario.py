@@ -72,7 +72,7 @@ def scenario(seed: int, troubles: Sequence[str] = ()) -> Scenario:
         "windows_per_flush": chance.choice((2, 4, 32)),
         "fragments_per_class": chance.choice((2, 3, 5)),
         "inputs_max": chance.choice((3, 8)),
-        "closed_after_s": chance.choice((2.0, 10.0, 60.0)),
+        "closed_after_s": chance.choice((2.0, 10.0, 25.0)),
         "grace_s": chance.choice((15.0, 30.0)),
     }
     _fill(made.ledger, chance)

@@ -1,0 +1,78 @@
+"""Compaction: what it costs while log lines arrive steadily, and what it saves a query of one service.
+
+Lines are sent at a fixed rate for a while; then the writer flushes, the window closes and the last merges are done. Write
+amplification is bytes written by flushes and merges per byte flushed, the share of a core is the time spent in merges. A
+query of one service would touch every flushed fragment without compaction; `explain` tells how many it touches.
+"""
+
+import argparse
+import http.client
+import json
+import time
+from itertools import count, cycle
+from urllib.parse import quote
+
+from data import bodies, logs
+from server import Server, server
+from table import markdown
+
+SQL = "SELECT count(*) FROM logs WHERE service = 'web-1' AND timestamp >= '2026-01-01T00:00:00Z' AND timestamp < '2026-01-01T01:00:00Z'"
+
+
+def feed(lake: Server, pieces: list[bytes], rate_bytes: float, seconds: float) -> float:
+    """Send bodies at `rate_bytes` per second; returns the MB/s that were reached."""
+    connection = http.client.HTTPConnection("127.0.0.1", lake.port, timeout=300)
+    began, sent = time.monotonic(), 0
+    for number, body in zip(count(), cycle(pieces), strict=False):
+        if time.monotonic() - began >= seconds:
+            break
+        time.sleep(max(0.0, began + sent / rate_bytes - time.monotonic()))
+        # A key of its own: the same body is sent many times, and is to be stored each time.
+        connection.request("POST", f"/api/v1/ingest/logs?field={quote(f'round=r{number}')}", body, {"Idempotency-Key": str(number)})
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status in (200, 503), answer[:500]
+        sent += len(body) if response.status == 200 else 0
+    return sent / 1e6 / (time.monotonic() - began)
+
+
+def touched(lake: Server) -> tuple[int, int]:
+    """Fragments that the query reads, and fragments of the table."""
+    answer = json.loads(lake.request("POST", "/api/v1/explain", json.dumps({"sql": SQL}).encode(), {"Content-Type": "application/json"}))
+    (funnel,) = answer["tables"]
+    return funnel["scanned"], funnel["fragments_total"]
+
+
+def state(name: str, lake: Server, seconds: float, cpu_s: float) -> list[object]:
+    """A row of the table."""
+    busy_s = lake.metric("pulka_compaction_busy_seconds")
+    scanned, total = touched(lake)
+    return [
+        name, f"{lake.metric('pulka_writer_fragments'):.0f}", f"{lake.metric('pulka_compaction_merges'):.0f}",
+        f"{lake.metric('pulka_writer_bytes') / 1e6:.0f}", f"{lake.metric('pulka_write_amplification'):.2f}",
+        f"{busy_s / seconds:.0%}", f"{cpu_s / seconds:.0%}", f"{scanned} of {total}", f"{lake.rss_bytes(peak=True) / 1e6:.0f}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Feed, measure, settle, measure."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=500_000, help="rows of the file that is sent again and again")
+    arguments.add_argument("--rate", type=float, default=20.0, help="MB/s")
+    arguments.add_argument("--seconds", type=float, default=60.0)
+    arguments.add_argument("--locality-rows", type=int, default=1_000_000)
+    given = arguments.parse_args()
+    pieces = bodies(logs(given.rows))
+    with server(flush_age_s=5, compaction_idle_s=10, locality_rows=given.locality_rows) as lake:
+        before_s, began = lake.cpu_s(), time.monotonic()
+        reached = feed(lake, pieces, given.rate * 1e6, given.seconds)
+        rows = [state("while fed", lake, time.monotonic() - began, lake.cpu_s() - before_s)]
+        lake.settle()
+        rows.append(state("settled", lake, time.monotonic() - began, lake.cpu_s() - before_s))
+    columns = ["", "flushed fragments", "merges", "MB flushed", "write amplification", "merges, of a core", "all work, of a core"]
+    columns += ["fragments one service touches", "peak RSS MB"]
+    print(markdown(f"Compaction at {reached:.1f} MB/s of log lines for {given.seconds:.0f} s, {given.locality_rows:,} locality rows", columns, rows))
+
+
+if __name__ == "__main__":
+    main()

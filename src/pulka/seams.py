@@ -5,8 +5,9 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 """
 
 import random  # noqa: TID251 - the type only
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -18,8 +19,8 @@ from pulka.model.fields import Column, FieldType
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "Fresh", "Journal", "Limits", "ObjectStore", "Position",
-    "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo",
+    "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease", "Limits",
+    "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo",
 ]  # fmt: skip
 
 
@@ -186,6 +187,25 @@ class Fresh(Protocol):
     def fresh(self, tenant: str, table: str) -> Sequence[tuple[Position, pa.RecordBatch]]: ...
     def fresh_fields(self, tenant: str) -> Mapping[str, Mapping[str, frozenset[FieldType]]]:
         """Per table of the tenant, the fields of batches not yet published."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Local files of fragments, by fragment id. They stay until `release(doubt)`, which is called once.
+
+    With `doubt` they were found unreadable: where they are copies, they are fetched anew next time.
+    """
+
+    paths: Mapping[str, Path]
+    release: Callable[[bool], None] = lambda doubt: None
+
+
+class FragmentFiles(Protocol):
+    """Where queries and merges read fragments, wherever the objects are."""
+
+    async def lease(self, fragments: Sequence[Fragment]) -> Lease:
+        """All of the fragments as local files. Temporary when the object store does not answer, LimitExceeded when they have no room."""
         ...
 
 

@@ -75,10 +75,10 @@ class Merger:
     async def _store_outputs(self, merge: Merge, drop: Drop | None, stored: list[Fragment]) -> float:
         now_ns = self._clock.now_ns()
         spooled = [self._objects.spool_path(new_id(now_ns, self._clock.random)) for _ in range(merge.outputs)]
-        inputs: list[Path] = []
+        lease = await self._objects.lease(merge.inputs)
+        doubt = False
         try:
-            for fragment in merge.inputs:
-                inputs.append(await self._objects.fetch(fragment.key))  # noqa: PERF401 - what was fetched must be known when one fails
+            inputs = [lease.paths[fragment.id] for fragment in merge.inputs]
             began_s = self._clock.monotonic_s()
             masks = [await drop(*pair) for pair in zip(merge.inputs, inputs, strict=True)] if drop else None
             outputs = await _until_cancelled(lambda cancel: self._merge_files(merge, inputs, spooled, now_ns, masks, cancel))
@@ -86,8 +86,12 @@ class Merger:
             for fragment, path in zip(outputs, spooled, strict=False):
                 stored.append(fragment)
                 await self._objects.put(fragment, path)
+        except (Corrupt, ValueError):
+            doubt = True
+            raise
         finally:
-            for path in (*inputs, *spooled):
+            lease.release(doubt)
+            for path in spooled:
                 self._objects.discard(path)
         return busy_s
 

@@ -6,19 +6,23 @@ of journal records put into one window are the same in every fragment that holds
 journal positions follow from what was taken: a replay neither repeats nor omits. Dedup keys of the last hour are lost.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from obstore.store import ObjectStore
 
-from pulka.errors import Misconfigured, PulkaError
+from pulka.errors import Corrupt, Misconfigured
 from pulka.seams import Catalog, Fragment, Publication
 from pulka.store.cover import exact_cover
 from pulka.store.flushes import published_flushes
 from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, fragment_of
 from pulka.store.lineage import Cells, Split, holds, parts_of, split_of
+from pulka.store.outages import translated
 
 __all__ = ["Repaired", "choose", "repair"]
+
+_AT_ONCE = 8  # a remote store answers slowly, but many questions at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +53,29 @@ async def _read_all(
 ) -> tuple[list[tuple[FragmentOrigin, Fragment]], list[str]]:
     found: list[tuple[FragmentOrigin, Fragment]] = []
     unreadable: list[str] = []
-    async for chunk in store.list_async():
-        for item in chunk:
-            if not item["path"].endswith(".parquet"):
-                continue
-            try:
-                footer = await objects.footer(item["path"])
-                origin = FragmentOrigin.read(footer)
-                fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
-                found.append((origin, replace(fragment, key=item["path"], bytes=item["size"])))
-            except PulkaError:
-                unreadable.append(item["path"])
+    async for some in _listed(store):
+        read = await asyncio.gather(*(_read(key, size, objects) for key, size in some))
+        found += [item for item in read if item is not None]
+        unreadable += [key for (key, _), item in zip(some, read, strict=True) if item is None]
     return found, unreadable
+
+
+async def _listed(store: ObjectStore) -> AsyncIterator[list[tuple[str, int]]]:
+    """Keys and sizes of all Parquet objects, some at a time."""
+    with translated():
+        async for chunk in store.list_async(chunk_size=_AT_ONCE):
+            yield [(item["path"], item["size"]) for item in chunk if item["path"].endswith(".parquet")]
+
+
+async def _read(key: str, size: int, objects: FragmentObjects) -> tuple[FragmentOrigin, Fragment] | None:
+    """What an object says of itself; None when it cannot be read."""
+    try:
+        footer = await objects.footer(key)
+        origin = FragmentOrigin.read(footer)
+        fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
+    except (Corrupt, FileNotFoundError):
+        return None
+    return origin, replace(fragment, key=key, bytes=size)
 
 
 def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dict[tuple[int, str, str], int]]:

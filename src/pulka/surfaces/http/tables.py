@@ -36,7 +36,7 @@ async def table_fields(table: str, services: ServicesOf, tenant: TenantOf) -> Re
 
 @router.get("/api/v1/fields", responses=RESPONSES)
 async def fields(table: Annotated[str, Query()], services: ServicesOf, tenant: TenantOf) -> Response:
-    """The same with the table as a parameter."""
+    """Every field of the table that a parameter names."""
     return await _fields(services, tenant, table)
 
 

@@ -159,3 +159,23 @@ def test_bad_bodies_are_client_errors(start: Start, what: str) -> None:
         assert answer.status_code in (200, 400)
     else:
         assert answer.status_code == 400
+
+
+def test_compaction_is_shown_and_done_by_hand(start: Start) -> None:
+    up = start(flush_age_s=0.05, compaction_inputs=1000, compaction_idle_s=3600)
+    for n in range(4):
+        up.ingest("logs", ndjson([{"timestamp": "2026-01-01T03:00:00Z", "service": f"s{n}", "n": n}]))
+        while len(fragments := cli(up, "store", "ls", "--format", "ndjson").stdout.splitlines()) <= n:
+            pass
+    assert len(fragments) == 4
+    refused = cli(up, "store", "compact", "--now")
+    assert (refused.returncode, "stop it first" in refused.stderr) == (2, True)
+    assert cli(up, "store", "compact").returncode == 2
+    (planned,) = [json.loads(line) for line in cli(up, "store", "compact", "--plan", "--format", "ndjson", compaction_idle_s=0).stdout.splitlines()]
+    assert (planned["stage"], planned["fragments"], planned["rows"]) == ("fold", 4, 4)
+    assert "fold" in cli(up, "store", "compact", "--plan", "--format", "csv", compaction_idle_s=0).stdout
+    assert up.stop() == 0
+    assert "1 merges of 4 fragments into 1" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
+    assert "nothing to merge" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
+    up = start()
+    assert up.query("SELECT n FROM logs ORDER BY n") == [{"n": n} for n in range(4)]

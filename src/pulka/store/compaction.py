@@ -208,9 +208,8 @@ class Compactor:
         self._plans[span].remove(merge)
         if not self._plans[span]:
             del self._plans[span]
-        merged = await self._try(merge)
         self._changed.add(span)
-        return merged
+        return await self._try(merge)
 
     async def _try(self, merge: Merge) -> Merged | None:
         """Fragments that cannot be merged must not keep the others from it: they rest until the next sweep."""

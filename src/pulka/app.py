@@ -33,9 +33,11 @@ from pulka.seams import Clock, Fragment
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
 from pulka.store.collect import orphans
-from pulka.store.compaction import CompactionSettings, Compactor
+from pulka.store.compaction import CompactionCounts, CompactionSettings, Compactor
 from pulka.store.fragments import FragmentObjects, WriteOptions
+from pulka.store.plan import Merge, plan
 from pulka.store.repair import Repaired, repair
+from pulka.store.turns import in_turn
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
 from pulka.surfaces.http.listener import listen
@@ -43,35 +45,38 @@ from pulka.surfaces.http.otlp_grpc import create_grpc_server
 from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
-__all__ = ["Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve", "state_lock"]
+__all__ = [
+    "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve",
+    "state_lock",
+]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
 log = logging.getLogger("pulka")
 
 
+_BUSY = "stop that one, or give this one a directory of its own with --state-dir"
+
+
 @contextlib.contextmanager
-def state_lock(directory: Path) -> Iterator[None]:
-    """Hold the state directory for one process; Misconfigured names the process that has it."""
+def state_lock(directory: Path, hint: str = _BUSY) -> Iterator[None]:
+    """Hold the state directory for one process; Misconfigured names the process that has it, and `hint` what to do then."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / "lock").open("a+")
     except OSError as error:
         raise Misconfigured(f"{directory} cannot be used: {error.strerror}", hint="name another with --state-dir") from error
     with file:
-        _take(file, directory)
+        _take(file, directory, hint)
         yield
 
 
-def _take(file: IO[str], directory: Path) -> None:
+def _take(file: IO[str], directory: Path, hint: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         owner = file.read().strip() or "unknown"
-        raise Misconfigured(
-            f"{directory} is in use by another Pulka (process {owner})",
-            hint="stop that one, or give this one a directory of its own with --state-dir",
-        ) from None
+        raise Misconfigured(f"{directory} is in use by another Pulka (process {owner})", hint=hint) from None
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))
@@ -280,6 +285,25 @@ async def delete_orphans(settings: Settings) -> AsyncIterator[str]:
                 yield key
 
 
+async def compaction_plan(settings: Settings) -> list[Merge]:
+    """What a compactor would merge now, in its order."""
+    async with offline(settings) as lake:
+        limits = _compaction_settings(settings)
+        return list(in_turn(plan(await lake.catalog.fragments(), SystemClock().now_ns(), limits), limits.turn_bytes))
+
+
+async def compact(settings: Settings) -> AsyncIterator[CompactionCounts]:
+    """Merge until nothing is left to merge; yields what was done so far after each merge."""
+    busy = "that one merges by itself; stop it first, or only look: `pulka store compact --plan`"
+    with state_lock(settings.state_dir, busy):
+        async with offline(settings) as lake:
+            objects = _offline_objects(settings)
+            await asyncio.to_thread(objects.prepare)
+            compactor = Compactor(lake.catalog, objects, SystemClock(), _compaction_settings(settings))
+            async for _ in compactor.run_to_the_end():
+                yield compactor.counts
+
+
 def _offline_objects(settings: Settings) -> FragmentObjects:
     """With a spool of its own: a lake that runs beside empties and uses the other."""
     return _fragment_objects(settings, "spool-offline")
@@ -335,7 +359,11 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
         fragments_per_class=settings["compaction_inputs"],
         inputs_max=settings["compaction_inputs_max"],
         input_bytes_max=settings["compaction_bytes_max"],
+        memory_bytes=settings["compaction_memory_bytes"],
+        cpu_share=min(1.0, settings["compaction_cpu_share"]),
         closed_after_s=settings["compaction_idle_s"],
+        fold_bytes=settings["compaction_fold_bytes"],
+        locality_rows=settings["locality_rows"],
         interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
         retired_grace_s=settings["collect_grace_s"],
         write=_write_options(settings, settings["zstd_level"]),
@@ -350,8 +378,21 @@ def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
-    for name in ("flushes", "fragments", "rows", "failures", "conflicts"):
+    for name in ("flushes", "fragments", "rows", "bytes", "failures", "conflicts"):
         gauge(f"pulka_writer_{name}", f"Writer {name} since the start", partial(getattr, writer.counts, name))
-    gauge("pulka_compaction_pending", "Windows that compaction still has to look at", lambda: compactor.pending)
-    for name in ("merges", "failures", "conflicts", "collected"):
+    gauge("pulka_compaction_pending", "Days of a table with something to merge, now or once a window has ended", lambda: compactor.pending)
+    for name in ("merges", "rows", "bytes_read", "bytes_written", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))
+    gauge("pulka_compaction_busy_seconds", "Time spent in merges since the start", lambda: compactor.counts.busy_s)
+    gauge("pulka_write_amplification", "Bytes written by flushes and merges per byte flushed", partial(_amplification, writer, compactor))
+    for name in ("merges", "fragments", "bytes"):
+        read = partial(_backlog, compactor, name)
+        metrics.gauges(f"pulka_compaction_backlog_{name}", f"Due now: {name} to merge, by stage", read, "stage")
+
+
+def _amplification(writer: Writer, compactor: Compactor) -> float:
+    return 1 + compactor.counts.bytes_written / max(1, writer.counts.bytes)
+
+
+def _backlog(compactor: Compactor, name: str) -> dict[tuple[str, ...], float]:
+    return {(stage,): getattr(entry, name) for stage, entry in compactor.backlog().items()}

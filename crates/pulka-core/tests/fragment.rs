@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use pulka_core::batch::{Column, FieldType, RESIDUAL, residual};
 use pulka_core::fragment::sort::Keys;
-use pulka_core::fragment::{Description, FragmentOptions, SortColumn, inspect_fragment, merge_fragments, write_fragment};
+use pulka_core::fragment::{Description, FragmentOptions, MergeOptions, SortColumn, inspect_fragment, merge_fragments, write_fragment};
 use tempfile::TempDir;
 
 /// A row as sorted `path type value` texts: what must survive whatever happens to the columns.
@@ -186,7 +186,7 @@ proptest! {
             write_fragment(batches, path, &options).unwrap();
         }
         let merged = directory.path().join("merged");
-        merge_fragments(&paths, &merged, &options).unwrap();
+        merge_fragments(&paths, std::slice::from_ref(&merged), &options, &MergeOptions::default()).unwrap();
         let stored = read(&merged);
         prop_assert_eq!(multiset(&fragments.concat()), multiset(std::slice::from_ref(&stored)));
         prop_assert!(is_sorted(&stored, &options.sort));
@@ -224,7 +224,7 @@ fn a_row_group_is_bounded_by_its_heaviest_column() {
     let options = FragmentOptions { row_group_bytes: 3 << 20, ..options(&["service"]) };
     let (path, merged) = (directory.path().join("f"), directory.path().join("m"));
     write_fragment(&[logs(20, |row| "x".repeat((1 << 20) - row))], &path, &options).unwrap();
-    merge_fragments(std::slice::from_ref(&path), &merged, &options).unwrap();
+    merge_fragments(std::slice::from_ref(&path), std::slice::from_ref(&merged), &options, &MergeOptions::default()).unwrap();
     for path in [path, merged] {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
         let groups = builder.metadata().row_groups();

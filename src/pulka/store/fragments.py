@@ -25,13 +25,18 @@ from pulka.seams import ColumnStats, Fragment
 __all__ = [
     "FragmentObjects",
     "FragmentOrigin",
+    "Part",
     "PositionRange",
+    "Share",
     "WriteOptions",
     "coalesce",
     "fragment_of",
     "key_of",
     "read_footer",
 ]
+
+
+_STRUCTURED = ("positions", "inputs", "flush", "outputs", "parts")
 
 
 class PositionRange(NamedTuple):
@@ -42,9 +47,32 @@ class PositionRange(NamedTuple):
     end: int
 
 
+class Share(NamedTuple):
+    """One of the outputs of a merge that split its rows by sort key; see `pulka.store.lineage`."""
+
+    merge: str
+    outputs: int
+    number: int
+
+
+class Part(NamedTuple):
+    """What a range of journal records put into one window; with a path, only that share of it."""
+
+    window_start_ns: int
+    window_ns: int
+    partition: int
+    start: int
+    end: int
+    path: tuple[Share, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class FragmentOrigin:
-    """Where a fragment comes from. `flush` names the windows that its flush wrote: all of them or none are published."""
+    """Where a fragment comes from.
+
+    `flush` names the windows that its flush wrote: all of them or none are published. `outputs` names the fragments that its
+    merge wrote, itself among them, and `parts` what these hold together where that is not `positions` of their window.
+    """
 
     id: str
     tenant: str
@@ -56,10 +84,13 @@ class FragmentOrigin:
     positions: tuple[PositionRange, ...] = ()
     inputs: tuple[str, ...] = ()
     flush: tuple[tuple[int, int], ...] = ()
+    outputs: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def metadata(self) -> dict[str, str]:
-        """Footer items, one per field, each JSON or plain text."""
-        return {f"pulka.{name}": _text(getattr(self, name)) for name in self.__dataclass_fields__}
+        """Footer items, one per field that says something, each JSON or plain text."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {f"pulka.{name}": _text(value) for name, value in values.items() if value != ()}
 
     @classmethod
     def read(cls, footer: Mapping[str, str]) -> "FragmentOrigin":
@@ -67,7 +98,7 @@ class FragmentOrigin:
         items: dict[str, Any] = {
             name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer
         }
-        structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush") if name in items}
+        structured = {name: _json(items[name]) for name in _STRUCTURED if name in items}
         try:
             return msgspec.convert(items | structured, cls, strict=False)
         except msgspec.ValidationError:

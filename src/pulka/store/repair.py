@@ -1,19 +1,21 @@
 """`pulka store repair`: a lost catalog, rebuilt from the footers of the objects.
 
 The bucket may hold more than was published: inputs of merges that wait for their deletion, outputs of merges that were
-never published, flushes that stopped half-way. What decides is where rows come from: within one window, the rows of a
-range of journal records are the same in every fragment that covers the range. So each range is taken once, and the
+never published, flushes that stopped half-way. What decides is where rows come from (`lineage.py`): the rows that a range
+of journal records put into one window are the same in every fragment that holds them. So each is taken once, and the
 journal positions follow from what was taken: a replay neither repeats nor omits. Dedup keys of the last hour are lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from obstore.store import ObjectStore
 
 from pulka.errors import Misconfigured, PulkaError
 from pulka.seams import Catalog, Fragment, Publication
-from pulka.store.fragments import FragmentObjects, FragmentOrigin, PositionRange, coalesce, fragment_of
+from pulka.store.cover import exact_cover
+from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, PositionRange, coalesce, fragment_of
+from pulka.store.lineage import Cells, Split, holds, parts_of, split_of
 
 __all__ = ["Repaired", "choose", "repair"]
 
@@ -75,29 +77,18 @@ def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dic
 
 
 def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    merges = [origin for origin in origins if origin.level > 0]
-    merged = coalesce([position for origin in merges for position in origin.positions])
+    merges = [origin for origin in origins if origin.inputs]
+    merged = _ranges(merges)
     # Only published fragments are merged. A flush that reaches half into merged records is the unpublished twin of one.
     flushes = [
-        o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
+        o for o in origins if not o.inputs and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
     ]
-    candidates = [*merges, *flushes]
-    whole = _without_unfinished(candidates, _by_window(candidates))
-    return [origin for members in _by_window(whole).values() for origin in _without_repeats(members)]
+    return _without_repeats(_without_unfinished([*merges, *flushes]))
 
 
-def _by_window(origins: Iterable[FragmentOrigin]) -> dict[tuple[int, int], list[FragmentOrigin]]:
-    windows: dict[tuple[int, int], list[FragmentOrigin]] = {}
-    for origin in origins:
-        windows.setdefault((origin.window_start_ns, origin.window_ns), []).append(origin)
-    return windows
-
-
-def _without_unfinished(
-    origins: Sequence[FragmentOrigin], windows: Mapping[tuple[int, int], Sequence[FragmentOrigin]]
-) -> list[FragmentOrigin]:
+def _without_unfinished(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
     """Leave out flushes of which a window is missing, unless later ones build on them (then retention took the window)."""
-    covered = {window: _ranges(members) for window, members in windows.items()}
+    covered = _ranges_by_window(origins)
 
     def finished(origin: FragmentOrigin) -> bool:
         return all(_covers(covered.get(window, ()), origin.positions) for window in origin.flush)
@@ -107,17 +98,54 @@ def _without_unfinished(
     return [o for o in origins if finished(o) or all(p.end <= reached.get(p.partition, 0) for p in o.positions)]
 
 
-def _without_repeats(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """Fragments of one window without those whose records the others hold, the largest first.
+def _ranges_by_window(origins: Iterable[FragmentOrigin]) -> dict[tuple[int, int], tuple[PositionRange, ...]]:
+    windows: dict[tuple[int, int], list[PositionRange]] = {}
+    for part in (part for origin in origins for part in parts_of(origin)):
+        windows.setdefault((part.window_start_ns, part.window_ns), []).append(PositionRange(part.partition, part.start, part.end))
+    return {window: coalesce(ranges) for window, ranges in windows.items()}
 
-    An output whose inputs are all there still goes, and so do the inputs that remain once some are gone.
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Fragments that count together or not at all, and what they hold."""
+
+    members: tuple[FragmentOrigin, ...]
+    parts: tuple[Part, ...]
+    whole: bool = True
+
+
+def _without_repeats(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
+    """The fragments that hold all rows once.
+
+    A merge with several outputs counts as one, all outputs or none, until one of them is known to be merged on: then it
+    was published, and each output counts by itself. Outputs without their siblings were never published, unless nobody
+    else has their rows: then the siblings were deleted.
     """
-    kept = sorted(origins, key=lambda o: (-len(o.inputs), -sum(p.end - p.start for p in o.positions), o.id))
-    for origin in list(kept):
-        others = _ranges(other for other in kept if other is not origin)
-        if origin.positions and _covers(others, origin.positions):
-            kept.remove(origin)
-    return kept
+    found = sorted(_candidates(origins), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
+    cells = Cells([part for candidate in found for part in candidate.parts])
+    whole = [candidate for candidate in found if candidate.whole and candidate.parts]
+    kept = [candidate for candidate in found if not candidate.parts]
+    kept += [whole[index] for index in exact_cover([cells.of(candidate.parts) for candidate in whole])]
+    held = {cell for candidate in kept for cell in cells.of(candidate.parts)}
+    for rest in (candidate for candidate in found if not candidate.whole):
+        own = cells.of(rest.parts)
+        if held.isdisjoint(own):
+            kept.append(rest)
+            held |= own
+    return [member for candidate in kept for member in candidate.members]
+
+
+def _candidates(origins: Sequence[FragmentOrigin]) -> Iterator[_Candidate]:
+    published = {share.merge for origin in origins for part in parts_of(origin) for share in part.path}
+    siblings: dict[Split, list[FragmentOrigin]] = {}
+    for origin in origins:
+        split = split_of(origin)
+        if split is None or split.merge in published:
+            yield _Candidate((origin,), holds(origin))
+        else:
+            siblings.setdefault(split, []).append(origin)
+    for split, members in siblings.items():
+        yield _Candidate(tuple(members), parts_of(members[0]), len(members) == split.outputs)
 
 
 def _ranges(origins: Iterable[FragmentOrigin]) -> tuple[PositionRange, ...]:

@@ -57,6 +57,7 @@ class WriterCounts:
     flushes: int = 0
     fragments: int = 0
     rows: int = 0
+    bytes: int = 0
     conflicts: int = 0
     failures: int = 0
 
@@ -300,6 +301,7 @@ class Writer:
         self.counts.flushes += 1
         self.counts.fragments += len(change.add)
         self.counts.rows += sum(fragment.rows for fragment in change.add)
+        self.counts.bytes += sum(fragment.bytes for fragment in change.add)
         for tell in self.flushed:
             tell(change)
 

@@ -50,10 +50,10 @@ def _stand_in() -> types.ModuleType:
         ends = pa.compute.min_max(nanos).as_py()
         return {"rows": table.num_rows, "bytes": 0, "raw_bytes": table.nbytes, "min_ns": ends["min"], "max_ns": ends["max"], "columns": columns, "residual": {}}  # fmt: skip
 
-    def merge_fragments(inputs: Sequence[str], path: str, **options: Any) -> str:
+    def merge_fragments(inputs: Sequence[str], outputs: Sequence[str], **options: Any) -> list[str]:
         tables = [pq.ParquetFile(name).read() for name in inputs]
         batches = [batch for table in tables for batch in table.replace_schema_metadata(None).to_batches()]
-        return write_fragment(batches, path, **options)
+        return [write_fragment(batches, outputs[0], **options)]
 
     def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
         try:
@@ -82,7 +82,8 @@ except ImportError:
 
 from pulka.store.catalog import SqlCatalog  # noqa: E402
 from pulka.store.compaction import CompactionSettings, Compactor  # noqa: E402
-from pulka.store.fragments import FragmentObjects  # noqa: E402
+from pulka.store.fragments import FragmentObjects, WriteOptions  # noqa: E402
+from pulka.store.merge import Merger  # noqa: E402
 from pulka.store.writer import Writer, WriterSettings  # noqa: E402
 
 
@@ -223,6 +224,10 @@ class Lake:
     def compactor(self, fault: Fault | None = None, **settings: Any) -> Compactor:
         catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
         return Compactor(catalog, self.objects(fault), self.clock, CompactionSettings(**settings))
+
+    def merger(self, fault: Fault | None = None) -> Merger:
+        catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
+        return Merger(catalog, self.objects(fault), self.clock, WriteOptions())
 
     async def kill(self, writer: Writer) -> None:
         """The process is gone: nothing of the writer runs any more."""

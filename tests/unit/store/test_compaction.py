@@ -5,67 +5,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pulka.model.windows import HOUR_NS
-from pulka.seams import Fragment, Publication
-from pulka.store.compaction import CompactionSettings, Merge, plan
+from pulka.errors import Conflict
+from pulka.seams import Publication
+from pulka.store.compaction import CompactionSettings
+from pulka.store.plan import plan
 
-NOW = 1000 * HOUR_NS
 SETTINGS = CompactionSettings()
-KB, MB = 1 << 10, 1 << 20
-
-
-def fragment(name: str, size: int, *, hour: int = 1000, created: int = NOW, **changes: Any) -> Fragment:
-    start = hour * HOUR_NS
-    made = Fragment(name, "t", "logs", f"k/{name}", start, HOUR_NS, start, start, 1, size, 1, 0, created, ())
-    return replace(made, **changes)
-
-
-def several(prefix: str, count: int, size: int, **changes: Any) -> list[Fragment]:
-    return [fragment(f"{prefix}{number:03}", size, **changes) for number in range(count)]
-
-
-def names(merges: list[Merge]) -> list[list[str]]:
-    return [[f.id for f in merge.inputs] for merge in merges]
-
-
-def test_seven_wait_and_eight_merge() -> None:
-    assert plan(several("a", 7, 100 * KB), NOW, SETTINGS) == []
-    assert names(plan(several("a", 8, 100 * KB), NOW, SETTINGS)) == [[f"a{n:03}" for n in range(8)]]
-
-
-def test_classes_do_not_mix() -> None:
-    mixed = several("small", 7, 100 * KB) + several("large", 7, 100 * MB)
-    assert plan(mixed, NOW, SETTINGS) == []
-    found = names(plan(mixed + several("more", 1, 120 * MB), NOW, SETTINGS))
-    assert [len(inputs) for inputs in found] == [8]
-
-
-def test_windows_tables_and_tenants_do_not_mix() -> None:
-    apart = several("a", 4, KB) + several("b", 4, KB, table="spans") + several("c", 4, KB, tenant="u")
-    assert (
-        plan(apart + several("d", 4, KB, hour=999) + several("e", 4, KB, window_ns=24 * HOUR_NS), NOW, SETTINGS) == []
-    )
-
-
-def test_the_leading_edge_comes_first() -> None:
-    merges = plan(several("old", 8, KB, hour=3) + several("new", 8, KB, hour=1000), NOW, SETTINGS)
-    assert [merge.first.window_start_ns // HOUR_NS for merge in merges] == [1000, 3]
-
-
-def test_a_merge_is_bounded_in_inputs_and_bytes() -> None:
-    (merge,) = plan(several("a", 100, KB), NOW, SETTINGS)
-    assert len(merge.inputs) == 32
-    (merge,) = plan(several("a", 20, 200 * MB), NOW, SETTINGS)
-    assert merge.bytes <= SETTINGS.input_bytes_max
-    assert len(merge.inputs) == 5
-
-
-def test_a_closed_window_is_merged_to_the_end() -> None:
-    pair = [fragment("a", KB, hour=900, created=900 * HOUR_NS), fragment("b", 30 * MB, hour=900, created=900 * HOUR_NS)]
-    assert names(plan(pair, NOW, SETTINGS)) == [["a", "b"]]
-    assert plan(pair[:1], NOW, SETTINGS) == []
-    assert plan([pair[0], replace(pair[1], created_ns=NOW)], NOW, SETTINGS) == []  # still gets late events
-    assert plan([pair[0], replace(pair[1], bytes=100 * MB)], NOW, SETTINGS) == []  # one is large enough
 
 
 async def filled(lake: Any, count: int) -> Any:
@@ -112,12 +57,13 @@ async def test_collecting_what_is_gone_already(lake: Any) -> None:
 async def test_of_two_compactors_one_wins_and_the_other_cleans_up(lake: Any) -> None:
     writer = await filled(lake, 8)
     (merge,) = plan(await lake.catalog.fragments(), lake.clock.now_ns(), SETTINGS)
-    outcomes = await asyncio.gather(lake.compactor().merge(merge), lake.compactor().merge(merge))
-    assert sorted(outcome is None for outcome in outcomes) == [False, True]
+    outcomes = await asyncio.gather(*(lake.merger().merge(merge) for _ in range(2)), return_exceptions=True)
+    assert sorted(isinstance(outcome, Conflict) for outcome in outcomes) == [False, True]
     assert len(lake.object_keys()) == 9
     assert await lake.numbers(writer) == list(range(80))
 
 
+# A merge with one output puts, heads and publishes: each may fail before it acts or after.
 @pytest.mark.parametrize("at", range(1, 10))
 async def test_a_crash_at_any_step_loses_and_doubles_nothing(lake: Any, new_fault: Any, at: int) -> None:
     writer = await filled(lake, 8)
@@ -133,9 +79,9 @@ async def test_a_crash_at_any_step_loses_and_doubles_nothing(lake: Any, new_faul
 async def test_a_merge_that_loses_rows_is_not_published(lake: Any) -> None:
     await filled(lake, 8)
     (merge,) = plan(await lake.catalog.fragments(), lake.clock.now_ns(), SETTINGS)
-    wrong = Merge((replace(merge.first, rows=11), *merge.inputs[1:]))
+    wrong = replace(merge, inputs=(replace(merge.first, rows=11), *merge.inputs[1:]))
     with pytest.raises(Exception, match="its inputs stay"):
-        await lake.compactor().merge(wrong)
+        await lake.merger().merge(wrong)
     assert len(await lake.catalog.fragments()) == 8
     assert len(lake.object_keys()) == 8
 
@@ -173,9 +119,10 @@ async def test_retiring_elsewhere_makes_a_merge_a_conflict(lake: Any) -> None:
     found = await lake.catalog.fragments()
     (merge,) = plan(found, lake.clock.now_ns(), SETTINGS)
     await lake.catalog.publish(Publication(retire=(found[0].id,)))
-    compactor = lake.compactor()
-    assert await compactor.merge(merge) is None
-    assert compactor.counts.conflicts == 1
+    before = lake.object_keys()
+    with pytest.raises(Conflict):
+        await lake.merger().merge(merge)
+    assert lake.object_keys() == before
 
 
 async def test_a_window_that_cannot_be_merged_does_not_stop_the_others(lake: Any) -> None:

@@ -4,19 +4,23 @@
 //! so inputs that hardly overlap are copied in long runs. Memory: one batch per input, one chunk, one encoded row group.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::{concat, concat_batches};
+use arrow_select::filter::filter_record_batch;
 use arrow_select::interleave::interleave_record_batch;
 use arrow_select::take::take_record_batch;
+use parquet::file::properties::WriterProperties;
 
+use super::file::NewFile;
 use super::input::Input;
 use super::layout::Layout;
 use super::sort::{self, Keys, SortColumn};
 use super::write::{CHUNK_BYTES, CHUNK_ROWS, FragmentWriter};
-use super::{FragmentError, FragmentOptions, Result, encoding, invalid};
+use super::{FragmentError, FragmentOptions, KEY_ID, KEY_OUTPUTS, MergeOptions, Result, encoding, invalid};
 
 /// Runs at least this long on average are copied as slices, shorter ones row by row.
 const LONG_RUN_ROWS: usize = 16;
@@ -24,29 +28,90 @@ const LONG_RUN_ROWS: usize = 16;
 const INPUTS_BYTES: usize = 16 << 20;
 const INPUT_BYTES_MIN: usize = 128 << 10;
 
-/// Merge the fragments in the files `inputs` into a new file at `path`; the result is the one `write_fragment` gives.
-pub fn merge_fragments(inputs: &[PathBuf], path: &Path, options: &FragmentOptions) -> Result<String> {
-    if inputs.is_empty() {
-        return invalid("there is nothing to merge; name at least one fragment");
+/// Merge the fragments in the files `inputs` into new files at `outputs`, in order, as many as `merge` asks for: at least
+/// one, none when every row is dropped. The results are those that `write_fragment` gives. A merge that fails leaves no file.
+pub fn merge_fragments(inputs: &[PathBuf], outputs: &[PathBuf], options: &FragmentOptions, merge: &MergeOptions) -> Result<Vec<String>> {
+    if inputs.is_empty() || outputs.is_empty() {
+        return invalid("there is nothing to merge; name at least one fragment and one output");
     }
     let inputs: Vec<Input> = inputs.iter().map(|path| Input::open(path).map_err(|e| naming(path, e))).collect::<Result<_>>()?;
+    check_drop(&inputs, merge)?;
     let layout = Layout::of(&inputs.iter().map(|input| &input.description).collect::<Vec<_>>(), options);
-    let rows: u64 = inputs.iter().map(|input| input.description.rows).sum();
     let share = (INPUTS_BYTES / inputs.len()).clamp(INPUT_BYTES_MIN, CHUNK_BYTES);
-    let open = |input| Stream::open(input, &layout, options, share);
-    let streams: Vec<Stream> = inputs.iter().map(open).collect::<Result<_>>()?;
+    let drops = (0..inputs.len()).map(|index| merge.drop.get(index).cloned().flatten());
+    let open = |(input, drop)| Stream::open(input, drop, &layout, options, share);
+    let streams: Vec<Stream> = inputs.iter().zip(drops).map(open).collect::<Result<_>>()?;
     let sample: Vec<&RecordBatch> = streams.iter().map(|stream| &stream.batch).collect();
+    let rows: u64 = inputs.iter().map(|input| input.description.rows).sum();
     let properties = encoding::properties(&sample, &layout.schema, rows as usize, options)?;
-    let mut writer = FragmentWriter::create(path, layout.schema.clone(), properties, options)?;
-    Merger::new(streams).run(&mut writer)?;
-    writer.finish(rows as usize, options)
+    let mut writers = Outputs { paths: outputs, schema: layout.schema.clone(), properties, options, merge, writers: Vec::new(), rows: Vec::new() };
+    Merger::new(streams).run(&mut writers)?;
+    writers.finish()
+}
+
+fn check_drop(inputs: &[Input], merge: &MergeOptions) -> Result<()> {
+    if merge.drop.len() > inputs.len() {
+        return invalid(format!("{} arrays of rows to drop for {} inputs", merge.drop.len(), inputs.len()));
+    }
+    for (input, drop) in inputs.iter().zip(&merge.drop) {
+        if let Some(drop) = drop.as_ref().filter(|drop| drop.len() as u64 != input.description.rows) {
+            let (name, rows) = (input.path.display(), input.description.rows);
+            return invalid(format!("{name} has {rows} rows, but {} are given as dropped or not", drop.len()));
+        }
+    }
+    Ok(())
+}
+
+struct Outputs<'a> {
+    paths: &'a [PathBuf],
+    schema: SchemaRef,
+    properties: WriterProperties,
+    options: &'a FragmentOptions,
+    merge: &'a MergeOptions,
+    writers: Vec<FragmentWriter>,
+    rows: Vec<usize>,
+}
+
+impl Outputs<'_> {
+    /// Whether the next series belongs to the next output.
+    fn is_full(&self, pending: usize) -> bool {
+        let rows = (self.rows.last().copied().unwrap_or(0) + pending) as u64;
+        self.merge.output_rows > 0 && rows >= self.merge.output_rows && self.writers.len().max(1) < self.paths.len()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        let path = &self.paths[self.writers.len()];
+        self.writers.push(FragmentWriter::create(path, self.schema.clone(), self.properties.clone(), self.options)?);
+        self.rows.push(0);
+        Ok(())
+    }
+
+    fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
+        self.merge.cancel.check()?;
+        if self.writers.is_empty() {
+            self.next()?;
+        }
+        let last = self.writers.len() - 1;
+        self.rows[last] += chunk.num_rows();
+        self.writers[last].write(chunk)
+    }
+
+    fn finish(self) -> Result<Vec<String>> {
+        let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stems: Vec<String> = self.paths[..self.writers.len()].iter().map(stem).collect();
+        let siblings = serde_json::Value::from(stems.clone()).to_string();
+        let more = |id: &String| BTreeMap::from([(KEY_ID.to_string(), id.clone()), (KEY_OUTPUTS.to_string(), siblings.clone())]);
+        let finish = |((writer, rows), id)| FragmentWriter::finish(writer, rows, self.options, &more(id));
+        let done: Vec<(String, NewFile)> = self.writers.into_iter().zip(self.rows).zip(&stems).map(finish).collect::<Result<_>>()?;
+        Ok(done.into_iter().map(|(description, file)| { file.keep(); description }).collect())
+    }
 }
 
 /// Say which file is broken.
 fn naming(path: &Path, error: FragmentError) -> FragmentError {
     match error {
         FragmentError::Invalid(sentence) => FragmentError::Invalid(format!("{}: {sentence}", path.display())),
-        io => io,
+        other => other,
     }
 }
 
@@ -62,10 +127,18 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn open(input: &'a Input, layout: &'a Layout, options: &'a FragmentOptions, batch_bytes: usize) -> Result<Stream<'a>> {
+    fn open(input: &'a Input, drop: Option<BooleanArray>, layout: &'a Layout, options: &'a FragmentOptions, batch_bytes: usize) -> Result<Stream<'a>> {
         let moves = layout.moves(&input.description);
+        let mut row = 0;
+        let mut kept = move |batch: RecordBatch| -> Result<RecordBatch> {
+            row += batch.num_rows();
+            let Some(drop) = &drop else { return Ok(batch) };
+            let dropped = drop.slice(row - batch.num_rows(), batch.num_rows());
+            let keep: BooleanArray = dropped.iter().map(|dropped| Some(dropped != Some(true))).collect();
+            Ok(filter_record_batch(&batch, &keep)?)
+        };
         let place = move |batch: std::result::Result<RecordBatch, arrow_schema::ArrowError>| {
-            let placed = batch.map_err(FragmentError::from).and_then(|batch| layout.place(&batch, moves));
+            let placed = batch.map_err(FragmentError::from).and_then(&mut kept).and_then(|batch| layout.place(&batch, moves));
             placed.map_err(|error| naming(&input.path, error))
         };
         let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> = Box::new(input.batches(batch_bytes)?.map(place));
@@ -141,9 +214,22 @@ impl<'a> Merger<'a> {
         merger
     }
 
-    fn run(&mut self, writer: &mut FragmentWriter) -> Result<()> {
+    fn run(&mut self, writer: &mut Outputs) -> Result<()> {
+        let mut last: Option<(Keys, usize)> = None;
         while let Some(first) = self.queue.pop_front() {
-            let end = self.run_end(first);
+            let mut end = self.run_end(first);
+            if writer.merge.output_rows > 0 {
+                let stream = &self.streams[first];
+                let keys = Keys::of(&stream.batch, sort::leading(stream.sort));
+                let changes = last.as_ref().is_some_and(|(last, row)| last.compare(*row, &keys, stream.row).is_ne());
+                if changes && writer.is_full(self.pending.rows) {
+                    self.flush(writer)?;
+                    writer.next()?;
+                }
+                let stream = &self.streams[first];
+                end = (stream.row..end).find(|row| keys.compare(stream.row, &keys, *row).is_ne()).unwrap_or(end);
+                last = Some((keys, end - 1));
+            }
             self.take(first, end);
             if self.pending.is_full() {
                 self.flush(writer)?;
@@ -194,7 +280,7 @@ impl<'a> Merger<'a> {
         stream.row = end;
     }
 
-    fn flush(&mut self, writer: &mut FragmentWriter) -> Result<()> {
+    fn flush(&mut self, writer: &mut Outputs) -> Result<()> {
         if let Some(chunk) = std::mem::take(&mut self.pending).assemble()? {
             writer.write(&chunk)?;
         }

@@ -2,7 +2,8 @@
 //!
 //! `write` makes one from batches, `merge` one from many, `inspect` reads the footer and verifies the whole file. What a
 //! fragment holds is in its footer: `pulka.format`, `pulka.sort`, `pulka.fragment` (a [`Description`] as JSON) and
-//! `pulka.crc32c` (the checksum of the file, its own digits taken as zeros).
+//! `pulka.crc32c` (the checksum of the file, its own digits taken as zeros); a merged one also names itself and its
+//! siblings in `pulka.id` and `pulka.outputs`.
 
 mod encoding;
 mod file;
@@ -10,6 +11,7 @@ mod input;
 mod inspect;
 mod layout;
 mod merge;
+mod merge_options;
 pub mod sort;
 pub mod stats;
 mod write;
@@ -24,6 +26,7 @@ use crate::batch::FieldType;
 
 pub use inspect::inspect_fragment;
 pub use merge::merge_fragments;
+pub use merge_options::{Cancel, MergeOptions};
 pub use sort::SortColumn;
 pub use stats::Description;
 pub use write::write_fragment;
@@ -34,6 +37,8 @@ pub const KEY_FORMAT: &str = "pulka.format";
 pub const KEY_SORT: &str = "pulka.sort";
 pub const KEY_FRAGMENT: &str = "pulka.fragment";
 pub const KEY_CRC32C: &str = "pulka.crc32c";
+pub const KEY_ID: &str = "pulka.id";
+pub const KEY_OUTPUTS: &str = "pulka.outputs";
 
 /// Most rows of a row group: enough for the dictionaries to pay, few enough that a scan has groups to share out.
 pub const ROW_GROUP_ROWS_MAX: usize = 1 << 18;
@@ -78,6 +83,9 @@ pub enum FragmentError {
     /// The bytes or the arguments are wrong; the sentence says how.
     #[error("{0}")]
     Invalid(String),
+    /// The caller asked to stop.
+    #[error("the merge was cancelled")]
+    Cancelled,
 }
 
 pub type Result<T> = std::result::Result<T, FragmentError>;

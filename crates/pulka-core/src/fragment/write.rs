@@ -34,7 +34,9 @@ pub fn write_fragment(batches: &[RecordBatch], path: &Path, options: &FragmentOp
         let rows = chunk_rows.min(batch.num_rows() - start);
         writer.write(&chunk(&batch, order.as_ref(), start, rows)?)?;
     }
-    writer.finish(batch.num_rows(), options)
+    let (description, file) = writer.finish(batch.num_rows(), options, &BTreeMap::new())?;
+    file.keep();
+    Ok(description)
 }
 
 fn chunk(batch: &RecordBatch, order: Option<&UInt32Array>, start: usize, rows: usize) -> Result<RecordBatch> {
@@ -114,8 +116,9 @@ impl FragmentWriter {
         Ok(())
     }
 
-    /// Write the footer and make the file durable; `rows` is how many must have been written.
-    pub fn finish(mut self, rows: usize, options: &FragmentOptions) -> Result<String> {
+    /// Write the footer, with the items of `more` too, and make the file durable; `rows` is how many must have been written.
+    /// Returns the description as JSON, and the file, which the caller must keep.
+    pub fn finish(mut self, rows: usize, options: &FragmentOptions, more: &BTreeMap<String, String>) -> Result<(String, NewFile)> {
         if self.stats.rows() != rows as u64 {
             return invalid(format!("{} rows were written of {rows}; this is a bug", self.stats.rows()));
         }
@@ -126,17 +129,16 @@ impl FragmentWriter {
         self.parquet.sync()?;
         let mark = self.parquet.inner().mark();
         let description = serde_json::to_string(&self.stats.describe(BYTES_PLACEHOLDER)).map_err(std::io::Error::from)?;
-        for (key, value) in footer(&description, options)? {
+        for (key, value) in footer(&description, options, more)? {
             self.parquet.append_key_value_metadata(KeyValue::new(key, value));
         }
         let bytes = self.parquet.into_inner()?.seal(mark)?;
-        self.new_file.keep();
-        Ok(description.replacen(&bytes_text(BYTES_PLACEHOLDER), &bytes_text(bytes), 1))
+        Ok((description.replacen(&bytes_text(BYTES_PLACEHOLDER), &bytes_text(bytes), 1), self.new_file))
     }
 }
 
 /// Footer key-values; the sealed ones come last, where they are looked for.
-fn footer(description: &str, options: &FragmentOptions) -> Result<Vec<(String, String)>> {
+fn footer(description: &str, options: &FragmentOptions, more: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
     let own = [
         (KEY_FORMAT, FORMAT.to_string()),
         (KEY_SORT, sort_text(&options.sort)),
@@ -147,7 +149,8 @@ fn footer(description: &str, options: &FragmentOptions) -> Result<Vec<(String, S
     if let Some((key, _)) = own.iter().find(|(key, _)| metadata.contains_key(*key)) {
         return invalid(format!("the metadata key {key} is taken; name it otherwise"));
     }
-    let given = metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
+    let replaced = |key: &String| more.contains_key(key);
+    let given = metadata.iter().filter(|(key, _)| !replaced(key)).chain(more).map(|(key, value)| (key.clone(), value.clone()));
     Ok(given.chain(own.into_iter().map(|(key, value)| (key.to_string(), value))).collect())
 }
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -105,6 +105,50 @@ def repair(orphans: bool, state_dir: str | None) -> None:
     for key in done.unreadable:
         click.echo(f"cannot be read, left where it is: {key}", err=True)
     if done.unreadable:
+        sys.exit(1)
+
+
+@store.command()
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be merged, in which order and why.")
+@click.option("--now", is_flag=True, help="Merge until nothing is left to merge. Stop `pulka up` first: it merges by itself.")
+@state_dir_option
+@format_option
+def compact(only_plan: bool, now: bool, state_dir: str | None, format_: str | None) -> None:
+    """Merge small fragments into large ones, and those into ones that each hold a narrow range of the sort keys."""
+    if only_plan == now:
+        raise click.UsageError("say either --plan or --now")
+    if now:
+        asyncio.run(_compact(_settings(state_dir)))
+        return
+    from pulka.app import compaction_plan
+
+    merges = asyncio.run(compaction_plan(_settings(state_dir)))
+    columns = ["tenant", "table", "window", "stage", "fragments", "rows", "bytes", "outputs", "reason"]
+    print_rows([_merge(merge) for merge in merges], format_, columns)
+
+
+def _merge(merge: Any) -> dict[str, Any]:
+    window = f"{_time(merge.window.start_ns)}/{timedelta(microseconds=merge.window.width_ns // 1000)}"
+    return {
+        "tenant": merge.first.tenant, "table": merge.first.table, "window": window, "stage": merge.stage,
+        "fragments": len(merge.inputs), "rows": merge.rows, "bytes": merge.bytes, "outputs": merge.outputs, "reason": merge.reason,
+        "inputs": [fragment.id for fragment in merge.inputs],
+    }  # fmt: skip
+
+
+async def _compact(settings: config.Settings) -> None:
+    from pulka.app import compact
+
+    live, done, failures = sys.stderr.isatty(), "nothing to merge", 0
+    async for counts in compact(settings):
+        done = f"{counts.merges:,} merges of {counts.inputs:,} fragments into {counts.outputs:,}, {counts.bytes_read / 1e6:,.1f} MB read"
+        failures = counts.failures
+        done += f", {failures:,} failed" if failures else ""
+        click.echo(f"\r{done}   " if live else done, err=True, nl=not live)
+    if live:
+        click.echo("", err=True)
+    click.echo(done)
+    if failures:
         sys.exit(1)
 
 

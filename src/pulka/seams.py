@@ -7,6 +7,7 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 import random  # noqa: TID251 - the type only
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -227,9 +228,9 @@ class Catalog(Protocol):
 
 
 class Matching(Protocol):
-    """The query side of a rewrite: which rows of a fragment each removal takes, in row order, never null."""
+    """The query side of a rewrite: which rows of a fragment, whose file is at `path`, each removal takes; in row order, no nulls."""
 
-    async def __call__(self, fragment: Fragment, removals: Sequence[Removal]) -> Sequence[pa.BooleanArray]: ...
+    async def __call__(self, fragment: Fragment, path: Path, removals: Sequence[Removal]) -> Sequence[pa.BooleanArray]: ...
 
 
 class Fresh(Protocol):

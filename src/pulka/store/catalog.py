@@ -186,8 +186,9 @@ class SqlCatalog:
         """Rows first, then only those statistics that are not decoded yet: they are most of the bytes."""
         order = (_fragments.window_start_ns, _fragments.created_ns, _fragments.id)
         rows = connection.execute(select(*_WITHOUT_STATS).where(condition).order_by(*order)).all()
-        stats = {row.id: self._stats.get(row.id) for row in rows}
-        for some in _chunks([key for key, known in stats.items() if known is None]):
+        kept = ((row.id, self._stats.get(row.id)) for row in rows)
+        stats = {key: known for key, known in kept if known is not None}
+        for some in _chunks([row.id for row in rows if row.id not in stats]):
             for row in connection.execute(select(_fragments.id, _fragments.stats).where(_fragments.id.in_(some))):
                 stats[row.id] = self._stats.decode(row.id, row.stats)
         return [_fragment(row, stats[row.id]) for row in rows]

@@ -169,7 +169,8 @@ def check_removal(connection: Connection, change: Publication) -> None:
         rows = [row for row in retired if (row.tenant, row.table_name) == (tenant, table)]
         if change.removed:
             _check_holds(connection, tenant, table, rows)
-        _check_deletes(pending_deletes(connection, tenant, table), rows, change)
+        if change.add:
+            _check_deletes(pending_deletes(connection, tenant, table), rows, change)
 
 
 def _retiring(connection: Connection, ids: Sequence[str]) -> list[Row[Any]]:

@@ -64,8 +64,8 @@ async def _check_footer(fragment: Fragment, objects: FragmentObjects, verify: bo
         told = fragment_of(FragmentOrigin.read(footer), footer.get("pulka.fragment", ""))
     except PulkaError as error:
         return Finding("unreadable", fragment.key, error.message, "restore the object from a backup, then check again")
-    # The writer learns the size of the file only after the footer is in it.
-    if replace(told, bytes=fragment.bytes) != fragment:
+    # The writer learns the size of the file only after the footer is in it; the marks are the catalog's own.
+    if (told := replace(told, bytes=fragment.bytes, deleted_upto=fragment.deleted_upto, swept=fragment.swept)) != fragment:
         wrong = ", ".join(
             name for name in fragment.__dataclass_fields__ if getattr(told, name) != getattr(fragment, name)
         )

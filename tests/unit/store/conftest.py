@@ -7,6 +7,7 @@ import random
 import sys
 import types
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,15 +278,27 @@ class Lake:
 
 @pytest.fixture
 async def lake(tmp_path: Path) -> AsyncIterator[Lake]:
-    clock = ManualClock()
-    catalog = await SqlCatalog.open(f"sqlite:///{tmp_path}/catalog.db", clock)
-    made = Lake(tmp_path, catalog, clock, ListJournal())
-    yield made
-    for writer in list(made.writers):
-        await made.kill(writer)
-    await catalog.close()
+    async with opened(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
 def new_fault() -> type[Fault]:
     return Fault
+
+
+@pytest.fixture
+def open_lake() -> Callable[[Path], Any]:
+    """For tests that need many, one after the other, in loops of their own."""
+    return opened
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[Lake]:
+    clock = ManualClock()
+    catalog = await SqlCatalog.open(f"sqlite:///{directory}/catalog.db", clock)
+    made = Lake(directory, catalog, clock, ListJournal())
+    yield made
+    for writer in list(made.writers):
+        await made.kill(writer)
+    await catalog.close()

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import polars as pl
-
 from tests.flow.conftest import Up, cli, ndjson
 
 QUICK = {"flush_age_s": 0.2, "compaction_idle_s": 0.2, "collect_grace_s": 0.5, "rewrite_interval_s": 0.2}

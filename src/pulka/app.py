@@ -1,6 +1,6 @@
 """Wires the lake: the only file that names implementations.
 
-Start order follows the data: catalog, journal (recovery), writer (replay), then intake, engine and the listeners, so
+Start order follows the data: catalog, object store, journal (recovery), writer (replay), then intake, engine and the listeners, so
 nothing is asked before everything acknowledged is visible again. Stop order is the reverse.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import uvicorn
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
@@ -32,12 +32,15 @@ from pulka.model.windows import TimeRange
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
+from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
 from pulka.store.collect import orphans
 from pulka.store.compaction import CompactionCounts, CompactionSettings, Compactor
 from pulka.store.deletes import Deletes, alike
+from pulka.store.download import Downloads
 from pulka.store.fragments import FragmentObjects, WriteOptions
+from pulka.store.location import Patience, confirm, open_store, probe
 from pulka.store.merge import Merger
 from pulka.store.plan import Merge, by_span, plan, urgency
 from pulka.store.repair import Repaired, repair
@@ -48,12 +51,12 @@ from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
 from pulka.surfaces.http.listener import listen
 from pulka.surfaces.http.otlp_grpc import create_grpc_server
-from pulka.surfaces.http.services import HttpSettings, Services
+from pulka.surfaces.http.services import Check, HttpSettings, Services
 from pulka.telemetry import Registry
 
 __all__ = [
-    "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve",
-    "state_lock",
+    "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
+    "run", "serve", "state_lock",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -108,6 +111,9 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.enter_context(state_lock(settings.state_dir))
         catalog = await SqlCatalog.open(_catalog_url(settings), clock)
         stack.push_async_callback(catalog.close)
+        store = _store(settings)
+        await probe(store, str(settings["objects_url"]))
+        await confirm(store, catalog)
         journal = await WalJournal.open(
             settings.state_dir / "journal",
             clock=clock,
@@ -118,7 +124,8 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             backlog_bytes_max=settings["journal_backlog_bytes_max"],
         )
         stack.push_async_callback(journal.close)
-        objects = _fragment_objects(settings)
+        cache = await _cache(settings, store, stack)
+        objects = FragmentObjects(store, settings.state_dir / "spool", cache)
         writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))
         await writer.start()
         stack.push_async_callback(writer.close)
@@ -133,7 +140,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         engine = DataFusionEngine(
             catalog,
             writer,
-            lambda fragment: _path(settings, fragment),
+            objects,
             clock=clock,
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
@@ -146,12 +153,12 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
         rewriter.start()
         stack.push_async_callback(rewriter.close)
-        _measure(metrics, writer, compactor, rewriter)
+        _measure(metrics, writer, compactor, rewriter, cache)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
             keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]),
-            settings=_http_settings(settings), metrics=metrics,
+            settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
 
@@ -263,8 +270,8 @@ class Offline:
     settings: Settings
 
     def path(self, fragment: Fragment) -> str:
-        """Where a fragment's file is."""
-        return _path(self.settings, fragment)
+        """Where a fragment's file is: a path or a URL."""
+        return f"{str(self.settings['objects_url']).rstrip('/') or self.settings.state_dir / 'objects'}/{fragment.key}"
 
     def check(self, *, verify: bool) -> AsyncIterator[Finding]:
         """What is wrong in the store, if anything; `verify` reads every page."""
@@ -327,9 +334,14 @@ async def compact(settings: Settings) -> AsyncIterator[CompactionCounts]:
                 yield compactor.counts
 
 
+async def probe_objects(settings: Settings) -> None:
+    """Raise what stands between this machine and its object store."""
+    await probe(_store(settings), str(settings["objects_url"]))
+
+
 def _offline_objects(settings: Settings) -> FragmentObjects:
     """With a spool of its own: a lake that runs beside empties and uses the other."""
-    return _fragment_objects(settings, "spool-offline")
+    return FragmentObjects(_store(settings), settings.state_dir / "spool-offline")
 
 
 def _fresh_directory(path: Path) -> Path:
@@ -343,16 +355,20 @@ def _catalog_url(settings: Settings) -> str:
     return str(settings["catalog_url"]) or f"sqlite:///{settings.state_dir / 'catalog.sqlite'}"
 
 
-def _store(settings: Settings) -> LocalStore:
-    return LocalStore(str(settings.state_dir / "objects"), mkdir=True)
+def _store(settings: Settings) -> ObjectStore:
+    patience = Patience(settings["objects_timeout_s"], settings["objects_retry_s"])
+    return open_store(str(settings["objects_url"]), settings.state_dir / "objects", patience)
 
 
-def _fragment_objects(settings: Settings, spool: str = "spool") -> FragmentObjects:
-    return FragmentObjects(_store(settings), settings.state_dir / spool)
-
-
-def _path(settings: Settings, fragment: Fragment) -> str:
-    return str(settings.state_dir / "objects" / fragment.key)
+async def _cache(settings: Settings, store: ObjectStore, stack: contextlib.AsyncExitStack) -> FragmentCache | None:
+    """Copies of a remote store's fragments; a local store is read in place."""
+    if isinstance(store, LocalStore):
+        return None
+    downloads = Downloads(store, settings["objects_concurrency"])
+    cache = FragmentCache(settings.state_dir / "cache", settings["cache_bytes_max"], downloads)
+    await asyncio.to_thread(cache.prepare)
+    stack.push_async_callback(cache.close)
+    return cache
 
 
 def _intake_settings(settings: Settings) -> IntakeSettings:
@@ -389,9 +405,10 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
         inputs_max=settings["compaction_inputs_max"],
-        input_bytes_max=settings["compaction_bytes_max"],
         memory_bytes=settings["compaction_memory_bytes"],
         cpu_share=min(1.0, settings["compaction_cpu_share"]),
+        # The inputs of a merge are leased at once, and the cache of a remote store must hold them.
+        input_bytes_max=min(settings["compaction_bytes_max"], settings["cache_bytes_max"]),
         closed_after_s=settings["compaction_idle_s"],
         fold_bytes=settings["compaction_fold_bytes"],
         locality_rows=settings["locality_rows"],
@@ -405,7 +422,26 @@ def _http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
 
 
-def _measure(metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter) -> None:
+def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
+    """What /readyz asks."""
+
+    async def catalog_answers() -> str:
+        try:
+            await catalog.positions(0)
+        except Exception as error:
+            return f"the catalog does not answer ({type(error).__name__}); see the log"
+        return ""
+
+    async def flushes_work() -> str:
+        failing = writer.failing
+        return f"{', '.join(failing[:5])} cannot be turned into fragments; the journal keeps the rows, the log has the reason" if failing else ""
+
+    return {"catalog": catalog_answers, "writer": flushes_work}
+
+
+def _measure(
+    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None
+) -> None:  # fmt: skip
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
@@ -421,6 +457,11 @@ def _measure(metrics: Registry, writer: Writer, compactor: Compactor, rewriter: 
     for name in ("merges", "fragments", "bytes"):
         read = partial(_backlog, compactor, name)
         metrics.gauges(f"pulka_compaction_backlog_{name}", f"Due now: {name} to merge, by stage", read, "stage")
+    if cache is not None:
+        gauge("pulka_cache_bytes", "Bytes of the copies in the fragment cache", lambda: cache.bytes)
+        gauge("pulka_cache_pinned_bytes", "Bytes of the copies that queries and merges read now", lambda: cache.pinned_bytes)
+        for name in ("hits", "misses", "evictions", "fetched_bytes"):
+            gauge(f"pulka_cache_{name}", f"Fragment cache {name} since the start", partial(getattr, cache.counts, name))
 
 
 def _amplification(writer: Writer, compactor: Compactor) -> float:

@@ -5,7 +5,7 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 """
 
 import random  # noqa: TID251 - the type only
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +20,8 @@ from pulka.model.rules import Delete, Hold, Removal, Retention, Rules
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Amendment", "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "Fresh", "Journal", "Limits", "Matching",
-    "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
+    "Amendment", "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease", "Limits",
+    "Matching", "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
 ]  # fmt: skip
 
 
@@ -239,6 +239,25 @@ class Fresh(Protocol):
     def fresh(self, tenant: str, table: str) -> Sequence[tuple[Position, pa.RecordBatch]]: ...
     def fresh_fields(self, tenant: str) -> Mapping[str, Mapping[str, frozenset[FieldType]]]:
         """Per table of the tenant, the fields of batches not yet published."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Local files of fragments, by fragment id. They stay until `release(doubt)`, which is called once.
+
+    With `doubt` they were found unreadable: where they are copies, they are fetched anew next time.
+    """
+
+    paths: Mapping[str, Path]
+    release: Callable[[bool], None] = lambda doubt: None
+
+
+class FragmentFiles(Protocol):
+    """Where queries and merges read fragments, wherever the objects are."""
+
+    async def lease(self, fragments: Sequence[Fragment]) -> Lease:
+        """All of the fragments as local files. Temporary when the object store does not answer, LimitExceeded when they have no room."""
         ...
 
 

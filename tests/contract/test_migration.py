@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from tests.contract.test_catalog import postgres_url  # noqa: F401 - a fixture
 
 from pulka.clock import SystemClock
 from pulka.errors import PulkaError

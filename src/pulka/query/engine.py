@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import PulkaError
+from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.fields import TIMESTAMP
 from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
@@ -25,7 +25,7 @@ from pulka.query.removal import Hidden, fields_of, without
 from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, Position, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
 
@@ -81,13 +81,17 @@ class _Query:
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
     functions: list[str] = field(default_factory=list)
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    unreadable: bool = False
 
     def close(self) -> None:
         self.deadline.close()
         self.scratch.cleanup()
 
     def translate(self, error: Exception) -> PulkaError:
-        return messages.translate(error, self.known, self.functions)
+        told = messages.translate(error, self.known, self.functions)
+        self.unreadable |= isinstance(told, Corrupt | Temporary)
+        return told
 
     def session(self) -> SessionContext:
         spill = Path(self.scratch.name, "spill")
@@ -95,13 +99,13 @@ class _Query:
 
 
 class DataFusionEngine:
-    """`pulka.seams.Engine`. `object_path` gives the local file of a fragment."""
+    """`pulka.seams.Engine`."""
 
     def __init__(
         self,
         catalog: Catalog,
         fresh: Fresh,
-        object_path: Callable[[Fragment], str],
+        files: FragmentFiles,
         *,
         clock: Clock,
         memory_bytes: int = 1 << 30,
@@ -114,7 +118,7 @@ class DataFusionEngine:
         self.threads = threads
         self._catalog = catalog
         self._fresh = fresh
-        self._object_path = object_path
+        self._files = files
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
         self._scratch = scratch
@@ -148,6 +152,7 @@ class DataFusionEngine:
     async def _start(self, query: _Query, sql: str) -> Result:
         prepared, sources = await self._prepare(query, sql)
         _count(query.stats, sources)
+        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
         began = self._clock.monotonic_s()
         frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
         return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
@@ -222,6 +227,12 @@ class DataFusionEngine:
             pruned["retention"] = expired
         return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
 
+    async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
+        """Local files for as long as the query may run. Bound to the deadline: it also ends for a result nobody reads."""
+        lease = await self._files.lease(fragments)
+        query.paths = lease.paths
+        query.deadline.at_end(lambda: lease.release(query.unreadable))
+
     def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
         """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
         if not _STAR.search(prepared.sql):
@@ -255,7 +266,7 @@ class DataFusionEngine:
         for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.fragments):
             read = used | fields_of(removals)
             for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
-                paths = [Path(self._object_path(one)).absolute() for one in ones]
+                paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
                 scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
                 frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         known = definition(table.name).columns

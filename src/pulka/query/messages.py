@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from pulka.errors import BadQuery, LimitExceeded, PulkaError, nearest
+from pulka.errors import BadQuery, Corrupt, LimitExceeded, PulkaError, Temporary, nearest
 from pulka.query.names import unique_match
 from pulka.query.schema import LogicalTable
 
@@ -17,12 +17,16 @@ _FIELD = re.compile(r"No field named (.+?)\.(?: Valid fields are| Did you mean|\
 _TABLE = re.compile(r"table '(?:datafusion\.public\.)?([^']+)' not found")
 _FUNCTION = re.compile(r"Invalid function '([^']+)'")
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
+_UNREADABLE = re.compile(r"\bParquet error: |\bParquetError\b|Invalid Parquet file")
+_GONE = re.compile(r"Object at location .+ not found")
 _CAST = re.compile(r"Cast error: .*?to value of (\w+)")
 
 
 def translate(error: BaseException, tables: Mapping[str, LogicalTable], functions: Iterable[str] = ()) -> PulkaError:
     """The error a user sees for an exception of DataFusion."""
     text = str(error)
+    if isinstance(error, FileNotFoundError) or _GONE.search(text):
+        return Temporary("a stored file is gone", hint="ask again: it may have been merged just now; if this stays, `pulka store check` names it")
     if "Resources exhausted" in text or "Not enough memory" in text:
         return out_of_memory()
     if match := _TABLE.search(text):
@@ -34,6 +38,8 @@ def translate(error: BaseException, tables: Mapping[str, LogicalTable], function
         return BadQuery(f"there is no function `{match[1][:80]}`", hint=nearest(match[1], list(functions)))
     if match := _CAST.search(text):
         return BadQuery(f"a value cannot be read as {match[1]}", hint="TRY_CAST gives NULL for such values")
+    if _UNREADABLE.search(text):
+        return Corrupt("a stored file cannot be read", hint="ask again; if that does not help, `pulka store check --verify` names it")
     return BadQuery(_first_line(text))
 
 

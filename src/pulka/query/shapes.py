@@ -102,9 +102,14 @@ def _place(shape: Shape, known: Sequence[Shape]) -> int | None:
 
 
 def scan_fragments(session: SessionContext, shape: Shape, paths: Sequence[Path], folder: Path) -> DataFrame:
-    """Fragments of one shape as one scan: `folder` becomes a directory of links, which costs less than a union."""
+    """Fragments of one shape as one scan: `folder` becomes a directory of links, which costs less than a union.
+
+    FileNotFoundError or ValueError when a file is missing or empty: DataFusion would pass over its link, and with it over its rows.
+    """
     folder.mkdir()
     for number, path in enumerate(paths):
+        if path.stat().st_size == 0:
+            raise ValueError("Invalid Parquet file: it is empty")
         (folder / f"{number:08}.parquet").symlink_to(path)
     return session.read_parquet(folder, schema=shape.schema())
 

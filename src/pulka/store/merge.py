@@ -22,7 +22,7 @@ from pulka.store.fragments import FragmentObjects, FragmentOrigin, WriteOptions,
 from pulka.store.lineage import holds, merged
 from pulka.store.plan import Merge
 
-__all__ = ["Change", "Drop", "Merged", "Merger"]
+__all__ = ["Change", "Drop", "Merged", "Merger", "origin_of"]
 
 Masks = Sequence[pa.BooleanArray | None]
 Drop = Callable[[Fragment, Path], Awaitable[pa.BooleanArray | None]]
@@ -78,10 +78,10 @@ class Merger:
     async def _store_outputs(self, merge: Merge, drop: Drop | None, stored: list[Fragment]) -> float:
         now_ns = self._clock.now_ns()
         spooled = [self._objects.spool_path(new_id(now_ns, self._clock.random)) for _ in range(merge.outputs)]
-        inputs: list[Path] = []
+        lease = await self._objects.lease(merge.inputs)
+        doubt = False
         try:
-            for fragment in merge.inputs:
-                inputs.append(await self._objects.fetch(fragment.key))  # noqa: PERF401 - what was fetched must be known when one fails
+            inputs = [lease.paths[fragment.id] for fragment in merge.inputs]
             began_s = self._clock.monotonic_s()
             masks = [await drop(*pair) for pair in zip(merge.inputs, inputs, strict=True)] if drop else None
             outputs = await _until_cancelled(lambda cancel: self._merge_files(merge, inputs, spooled, now_ns, masks, cancel))
@@ -89,15 +89,19 @@ class Merger:
             for fragment, path in zip(outputs, spooled, strict=False):
                 stored.append(fragment)
                 await self._objects.put(fragment, path)
+        except (Corrupt, ValueError):
+            doubt = True
+            raise
         finally:
-            for path in (*inputs, *spooled):
+            lease.release(doubt)
+            for path in spooled:
                 self._objects.discard(path)
         return busy_s
 
     def _merge_files(
         self, merge: Merge, inputs: Sequence[Path], outputs: Sequence[Path], now_ns: int, masks: Masks | None, cancel: _native.Cancel
     ) -> list[Fragment]:
-        origin = _origin_of(merge, [FragmentOrigin.read(read_footer(path)) for path in inputs], now_ns)
+        origin = origin_of(merge, [FragmentOrigin.read(read_footer(path)) for path in inputs], now_ns)
         arguments = self._write.arguments(table_definition(origin.table))
         descriptions = _native.merge_fragments(
             [str(path) for path in inputs], [str(path) for path in outputs], **arguments, metadata=_metadata(origin),
@@ -139,7 +143,7 @@ def _swap(inputs: Sequence[Fragment], outputs: Sequence[Fragment]) -> Publicatio
     return Publication(add=added, retire=tuple(one.id for one in inputs))
 
 
-def _origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> FragmentOrigin:
+def origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> FragmentOrigin:
     """What all outputs have in common; each has an id of its own."""
     parts = merged(part for origin in inputs for part in holds(origin))
     plain = all(not part.path and (part.window_start_ns, part.window_ns) == merge.window for part in parts)

@@ -6,18 +6,23 @@ of journal records put into one window are the same in every fragment that holds
 journal positions follow from what was taken: a replay neither repeats nor omits. Dedup keys of the last hour are lost.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from obstore.store import ObjectStore
 
-from pulka.errors import Misconfigured, PulkaError
+from pulka.errors import Corrupt, Misconfigured
 from pulka.seams import Catalog, Fragment, Publication
 from pulka.store.cover import exact_cover
-from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, PositionRange, coalesce, fragment_of
+from pulka.store.flushes import published_flushes
+from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, fragment_of
 from pulka.store.lineage import Cells, Split, holds, parts_of, split_of
+from pulka.store.outages import translated
 
 __all__ = ["Repaired", "choose", "repair"]
+
+_AT_ONCE = 8  # a remote store answers slowly, but many questions at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,29 @@ async def _read_all(
 ) -> tuple[list[tuple[FragmentOrigin, Fragment]], list[str]]:
     found: list[tuple[FragmentOrigin, Fragment]] = []
     unreadable: list[str] = []
-    async for chunk in store.list_async():
-        for item in chunk:
-            if not item["path"].endswith(".parquet"):
-                continue
-            try:
-                footer = await objects.footer(item["path"])
-                origin = FragmentOrigin.read(footer)
-                fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
-                found.append((origin, replace(fragment, key=item["path"], bytes=item["size"])))
-            except PulkaError:
-                unreadable.append(item["path"])
+    async for some in _listed(store):
+        read = await asyncio.gather(*(_read(key, size, objects) for key, size in some))
+        found += [item for item in read if item is not None]
+        unreadable += [key for (key, _), item in zip(some, read, strict=True) if item is None]
     return found, unreadable
+
+
+async def _listed(store: ObjectStore) -> AsyncIterator[list[tuple[str, int]]]:
+    """Keys and sizes of all Parquet objects, some at a time."""
+    with translated():
+        async for chunk in store.list_async(chunk_size=_AT_ONCE):
+            yield [(item["path"], item["size"]) for item in chunk if item["path"].endswith(".parquet")]
+
+
+async def _read(key: str, size: int, objects: FragmentObjects) -> tuple[FragmentOrigin, Fragment] | None:
+    """What an object says of itself; None when it cannot be read."""
+    try:
+        footer = await objects.footer(key)
+        origin = FragmentOrigin.read(footer)
+        fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
+    except (Corrupt, FileNotFoundError):
+        return None
+    return origin, replace(fragment, key=key, bytes=size)
 
 
 def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dict[tuple[int, str, str], int]]:
@@ -76,35 +92,6 @@ def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dic
     return kept, positions
 
 
-def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    merges = [origin for origin in origins if origin.inputs]
-    merged = _ranges(merges)
-    # Only published fragments are merged. A flush that reaches half into merged records is the unpublished twin of one.
-    flushes = [
-        o for o in origins if not o.inputs and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
-    ]
-    return _without_repeats(_without_unfinished([*merges, *flushes]))
-
-
-def _without_unfinished(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """Leave out flushes of which a window is missing, unless later ones build on them (then retention took the window)."""
-    covered = _ranges_by_window(origins)
-
-    def finished(origin: FragmentOrigin) -> bool:
-        return all(_covers(covered.get(window, ()), origin.positions) for window in origin.flush)
-
-    done = [origin for origin in origins if finished(origin)]
-    reached = _ends(done)
-    return [o for o in origins if finished(o) or all(p.end <= reached.get(p.partition, 0) for p in o.positions)]
-
-
-def _ranges_by_window(origins: Iterable[FragmentOrigin]) -> dict[tuple[int, int], tuple[PositionRange, ...]]:
-    windows: dict[tuple[int, int], list[PositionRange]] = {}
-    for part in (part for origin in origins for part in parts_of(origin)):
-        windows.setdefault((part.window_start_ns, part.window_ns), []).append(PositionRange(part.partition, part.start, part.end))
-    return {window: coalesce(ranges) for window, ranges in windows.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """Fragments that count together or not at all, and what they hold."""
@@ -114,14 +101,15 @@ class _Candidate:
     whole: bool = True
 
 
-def _without_repeats(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """The fragments that hold all rows once.
+def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
+    """The fragments that hold all published rows once.
 
     A merge with several outputs counts as one, all outputs or none, until one of them is known to be merged on: then it
     was published, and each output counts by itself. Outputs without their siblings were never published, unless nobody
     else has their rows: then the siblings were deleted.
     """
-    found = sorted(_candidates(origins), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
+    published = [*(origin for origin in origins if origin.inputs), *published_flushes(origins)]
+    found = sorted(_candidates(published), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
     cells = Cells([part for candidate in found for part in candidate.parts])
     whole = [candidate for candidate in found if candidate.whole and candidate.parts]
     kept = [candidate for candidate in found if not candidate.parts]
@@ -147,21 +135,3 @@ def _candidates(origins: Sequence[FragmentOrigin]) -> Iterator[_Candidate]:
     for split, members in siblings.items():
         yield _Candidate(tuple(members), parts_of(members[0]), len(members) == split.outputs)
 
-
-def _ranges(origins: Iterable[FragmentOrigin]) -> tuple[PositionRange, ...]:
-    return coalesce([position for origin in origins for position in origin.positions])
-
-
-def _ends(origins: Iterable[FragmentOrigin]) -> dict[int, int]:
-    return {position.partition: position.end for position in _ranges(origins)}
-
-
-def _covers(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    """Whether every wanted range lies in one of `ranges` (coalesced)."""
-    return all(
-        any(r.partition == w.partition and r.start <= w.start and w.end <= r.end for r in ranges) for w in wanted
-    )
-
-
-def _overlaps(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    return any(r.partition == w.partition and r.start < w.end and w.start < r.end for r in ranges for w in wanted)

@@ -126,6 +126,11 @@ class Writer:
         """Arrow bytes of all that is not published."""
         return self._buffers.bytes
 
+    @property
+    def failing(self) -> Sequence[str]:
+        """Tables, with their tenants, that could not be flushed at the last try."""
+        return sorted({f"{buffer.tenant}/{buffer.table}" for buffer in self._buffers.filled() if buffer.failures})
+
     async def flush(self) -> None:
         """Publish everything that is buffered now. The first error is raised after all were tried once; nothing is lost."""
         upto = dict(self._read_upto)

@@ -15,6 +15,7 @@ from pulka.model.fields import RESIDUAL, Column, arrow_type
 from pulka.model.windows import TimeRange
 from pulka.seams import ColumnStats, Fragment, Limits, Position, Publication
 from pulka.testing.catalog import MemoryCatalog, MemoryFresh
+from pulka.testing.files import DirectoryFiles
 
 if (
     importlib.util.find_spec("pulka._native") is None
@@ -99,7 +100,8 @@ class Lake:
         self.catalog = MemoryCatalog()
         self.fresh = MemoryFresh()
         settings = {"clock": SystemClock(), "threads": 2} | settings
-        self.engine = DataFusionEngine(self.catalog, self.fresh, lambda one: str(folder / one.key), **settings)
+        self.files = DirectoryFiles(folder)
+        self.engine = DataFusionEngine(self.catalog, self.fresh, self.files, **settings)
         self._written = 0
 
     def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None):

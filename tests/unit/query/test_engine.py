@@ -150,7 +150,7 @@ def test_statistics_and_explain(lake):
     assert (stats.fragments_total, stats.fragments_scanned, stats.fresh_rows) == (4, 1, 3)
     assert stats.fragments_pruned == {"time": 1, "min_max": 2}
     assert stats.rows == 5
-    assert set(stats.time_ms) == {"plan", "prune", "execute"}
+    assert set(stats.time_ms) == {"plan", "prune", "fetch", "execute"}
     funnel = lake.explain(sql)["tables"][0]
     assert (funnel["table"], funnel["scanned"], funnel["fresh_rows"]) == ("logs", 1, 3)
     assert funnel["columns"] == ["duration", "service", "timestamp"]

@@ -46,8 +46,7 @@ class System:
     async def start(self) -> None:
         self.writer = await self.lake.writer()
         lake, catalog, clock = self.lake, self.lake.catalog, self.lake.clock
-        path = lambda one: str(lake.directory / "objects" / one.key)  # noqa: E731
-        self.engine = DataFusionEngine(catalog, self.writer, path, clock=clock, retention_s=self.default_s)
+        self.engine = DataFusionEngine(catalog, self.writer, lake.objects(), clock=clock, retention_s=self.default_s)
         self.conditions = Conditions(catalog, self.writer)
         self.deletes = Deletes(catalog, lake.journal, self.writer, self.writer.reached, self.engine, self.conditions.bind, clock)
         self.keeping = Keeping(catalog, clock, self.conditions.bind, self.default_s)
@@ -246,9 +245,9 @@ class Scenario:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(todo=st.lists(steps, min_size=3, max_size=14), kept=policies)
-def test_queries_and_objects_equal_a_model_at_every_step(open_lake: Any, new_fault: Any, todo: list[tuple[str, Any]], kept: list[Any]) -> None:
+def test_queries_and_objects_equal_a_model_at_every_step(lake_in: Any, new_fault: Any, todo: list[tuple[str, Any]], kept: list[Any]) -> None:
     async def run(directory: Path) -> None:
-        async with open_lake(directory) as lake:
+        async with lake_in(directory) as lake:
             scenario = Scenario(lake, new_fault, Model(kept))
             await scenario.system.start()
             await scenario.append([(0, "a", 5), (1, "b", None), (4, None, "5")])

@@ -1,6 +1,7 @@
 //! Reads a fragment's footer, and proves a whole fragment.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
@@ -15,18 +16,19 @@ use super::{KEY_CRC32C, Result, invalid};
 /// The footer's key-values. With `verify`, every byte is checked against the checksum, and every row against the sort
 /// order and the description; the error says what is wrong.
 pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, String>> {
-    let mut input = Input::open(path)?;
+    let input = Input::open(path)?;
     if verify {
         let stored = input.footer.get(KEY_CRC32C).cloned().unwrap_or_default();
-        check_crc(&mut input.file, &stored)?;
+        check_crc(&mut File::open(path)?, &stored)?;
         check_rows(&input)?;
     }
     Ok(input.footer)
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let mut reader = input.batches(CHUNK_BYTES)?;
-    let mut stats = Stats::new(&arrow_array::RecordBatchReader::schema(&reader))?;
+    let columns: Vec<usize> = (0..input.pages.schema().fields().len()).collect();
+    let mut reader = input.pages.read(&columns, 0..input.pages.rows(), CHUNK_BYTES);
+    let mut stats = Stats::new(input.pages.schema())?;
     let mut last: Option<RecordBatch> = None;
     let mut next = || reader.next().transpose();
     while let Some(batch) = next()? {
@@ -34,7 +36,7 @@ fn check_rows(input: &Input) -> Result<()> {
         stats.add(&batch);
         last = Some(batch);
     }
-    let found = stats.describe(input.file.metadata()?.len());
+    let found = stats.describe(std::fs::metadata(&input.path)?.len());
     check_description(&input.description, &reparsed(&found)?)
 }
 

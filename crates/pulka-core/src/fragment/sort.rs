@@ -120,7 +120,7 @@ fn bits_of(largest: u64) -> u32 {
 }
 
 /// Unsigned, in the order of the signed.
-fn ordered_int(value: i64) -> u64 {
+pub fn ordered_int(value: i64) -> u64 {
     (value as u64) ^ (1 << 63)
 }
 
@@ -207,6 +207,7 @@ impl Rows<'_> {
 }
 
 /// The sort columns of one batch, to compare its rows with those of another batch of the same schema.
+#[derive(Default)]
 pub struct Keys {
     columns: Vec<(Key, bool)>,
 }

@@ -50,34 +50,47 @@ impl ColumnDescription {
     }
 }
 
-/// Gathers a [`Description`] from batches of one schema.
+/// Gathers a [`Description`] from arrays of one schema, whole batches or column by column.
 pub struct Stats {
     rows: u64,
     raw_bytes: u64,
-    columns: Vec<ColumnStats>,
+    /// None is the residual.
+    columns: Vec<Option<ColumnStats>>,
     residual: BTreeMap<String, BTreeSet<FieldType>>,
 }
 
 impl Stats {
     pub fn new(schema: &Schema) -> Result<Stats> {
-        let described = schema.fields().iter().enumerate().filter(|(_, field)| field.name() != RESIDUAL);
-        let columns = described.map(|(index, field)| match Column::of(field) {
-            Some(column) => Ok(ColumnStats { index, name: field.name().clone(), column, nulls: 0, range: Range::Empty }),
+        let columns = schema.fields().iter().map(|field| match Column::of(field) {
+            _ if field.name() == RESIDUAL => Ok(None),
+            Some(column) => Ok(Some(ColumnStats { name: field.name().clone(), column, nulls: 0, range: Range::Empty })),
             None => invalid(format!("column {} has a type that no event batch has; cast it first", field.name())),
         });
         Ok(Stats { rows: 0, raw_bytes: 0, columns: columns.collect::<Result<_>>()?, residual: BTreeMap::new() })
     }
 
     pub fn add(&mut self, batch: &RecordBatch) {
-        self.rows += batch.num_rows() as u64;
-        self.raw_bytes += batch.columns().iter().map(value_bytes).sum::<u64>();
-        for column in &mut self.columns {
-            column.add(batch.column(column.index));
+        self.add_rows(batch.num_rows());
+        batch.columns().iter().enumerate().for_each(|(index, array)| self.add_values(index, array));
+    }
+
+    pub fn add_rows(&mut self, rows: usize) {
+        self.rows += rows as u64;
+    }
+
+    /// Values of the column `index`; the rows are counted by [`Stats::add_rows`].
+    pub fn add_values(&mut self, index: usize, array: &ArrayRef) {
+        self.raw_bytes += value_bytes(array);
+        match (&mut self.columns[index], array.as_string_opt::<i32>()) {
+            (Some(column), _) => column.add(array),
+            (None, Some(objects)) => self.add_residual(objects),
+            (None, None) => {}
         }
-        if let Some(array) = batch.column_by_name(RESIDUAL).and_then(|array| array.as_string_opt::<i32>()) {
-            for (path, kinds) in residual::fields(array) {
-                self.residual.entry(path).or_default().extend(kinds);
-            }
+    }
+
+    fn add_residual(&mut self, objects: &StringArray) {
+        for (path, kinds) in residual::fields(objects) {
+            self.residual.entry(path).or_default().extend(kinds);
         }
     }
 
@@ -87,7 +100,7 @@ impl Stats {
 
     /// The description of a file of `bytes`.
     pub fn describe(&self, bytes: u64) -> Description {
-        let (min_ns, max_ns) = self.columns.iter().find_map(ColumnStats::times).unwrap_or_default();
+        let (min_ns, max_ns) = self.columns.iter().flatten().find_map(ColumnStats::times).unwrap_or_default();
         let names = |kinds: &BTreeSet<FieldType>| kinds.iter().map(|kind| kind.name().to_string()).collect();
         Description {
             rows: self.rows,
@@ -95,7 +108,7 @@ impl Stats {
             raw_bytes: self.raw_bytes,
             min_ns,
             max_ns,
-            columns: self.columns.iter().map(ColumnStats::describe).collect(),
+            columns: self.columns.iter().flatten().map(ColumnStats::describe).collect(),
             residual: self.residual.iter().map(|(path, kinds)| (path.clone(), names(kinds))).collect(),
         }
     }
@@ -118,7 +131,6 @@ fn text_span(texts: &StringArray) -> u64 {
 }
 
 struct ColumnStats {
-    index: usize,
     name: String,
     column: Column,
     nulls: u64,

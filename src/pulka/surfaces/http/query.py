@@ -92,7 +92,7 @@ async def query_by_url(
     rows: _Rows = None,
     format: Format | None = None,  # noqa: A002 - the name of the parameter
 ) -> Response:
-    """The same as a link."""
+    """Run one SELECT given in the URL, so that a result can be a link."""
     window = time_range(start, end, services.clock.now_ns())
     return await _answer(request, services, tenant, sql, window, Limits(memory_bytes, time_s, rows), format)
 

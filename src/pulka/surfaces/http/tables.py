@@ -44,7 +44,7 @@ async def usage(services: ServicesOf, tenant: TenantOf) -> Response:
 
 @router.get("/api/v1/fields", responses=RESPONSES)
 async def fields(table: Annotated[str, Query()], services: ServicesOf, tenant: TenantOf) -> Response:
-    """The same with the table as a parameter."""
+    """Every field of the table that a parameter names."""
     return await _fields(services, tenant, table)
 
 

@@ -80,6 +80,8 @@ def _parameters() -> tuple[Parameter, ...]:
         p("compaction_fold_bytes", 8 * _MIB, "Windows that ended with fewer bytes than this are merged into one per day; 0: never.", 0),
         p("locality_rows", 1_000_000, "Rows from which on fragments are merged by sort key, so that each holds few services.", 1),
         p("collect_grace_s", 300.0, "How long a merged fragment's file stays for queries that still read it.", 0),
+        p("retention_s", 0, "How long events of tables without a policy are kept; 0: for ever.", 0),
+        p("rewrite_interval_s", 30.0, "How often deletes and expired events are looked for, to remove them from the fragments.", 0.05),
         p("query_memory_bytes", 512 * _MIB, "Memory of one query.", 16 * _MIB),
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),

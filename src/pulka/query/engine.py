@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from datafusion import DataFrame, SessionContext
 
 from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.fields import TIMESTAMP
+from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
@@ -20,10 +21,11 @@ from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
 from pulka.query.prune import may_match
+from pulka.query.removal import Hidden, fields_of, without
 from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
 
@@ -39,8 +41,9 @@ class _Source:
     use: Use
     window: TimeRange
     fragments: list[Fragment]
-    fresh: list[pa.RecordBatch]
+    fresh: list[tuple[Position, pa.RecordBatch]]
     pruned: dict[str, int]
+    hidden: Hidden = field(default_factory=Hidden)
 
     @property
     def total(self) -> int:
@@ -48,7 +51,7 @@ class _Source:
 
     @property
     def fresh_rows(self) -> int:
-        return sum(batch.num_rows for batch in self.fresh)
+        return sum(batch.num_rows for _, batch in self.fresh)
 
     @property
     def bytes(self) -> int:
@@ -110,6 +113,7 @@ class DataFusionEngine:
         rows: int = 100_000,
         threads: int = 2,
         scratch: Path | None = None,
+        retention_s: int = 0,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
@@ -118,6 +122,7 @@ class DataFusionEngine:
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
         self._scratch = scratch
+        self._retention_s = retention_s
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -210,13 +215,17 @@ class DataFusionEngine:
         window = use.window(query.window)
         fresh = self._fresh.fresh(query.tenant, use.table.name)
         snapshot = await self._catalog.snapshot(query.tenant, use.table.name, window)
-        batches = [b for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
+        batches = [(at, b) for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
+        hidden = Hidden.of(snapshot, use.table.name, self._retention_s, self._clock.now_ns())
+        alive = [fragment for fragment in snapshot.fragments if not hidden.takes_all(fragment)]
         predicate = use.predicate()
         kept = await asyncio.to_thread(
-            lambda: [fragment for fragment in snapshot.fragments if may_match(predicate, fragment, use.table)]
+            lambda: [fragment for fragment in alive if may_match(predicate, fragment, use.table)]
         )
-        pruned = {"time": snapshot.pruned_by_time, "min_max": len(snapshot.fragments) - len(kept)}
-        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
+        pruned = {"time": snapshot.pruned_by_time, "min_max": len(alive) - len(kept)}
+        if expired := len(snapshot.fragments) - len(alive):
+            pruned["retention"] = expired
+        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
 
     async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
         """Local files for as long as the query may run. Bound to the deadline: it also ends for a result nobody reads."""
@@ -253,15 +262,19 @@ class DataFusionEngine:
         used = frozenset(source.use.columns) | {TIMESTAMP}
         fields = [field for field in table.fields.values() if field.path in used]
         folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
-        frames = []
-        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.fragments)
-        for number, (shape, members) in enumerate(stored):
-            paths = [query.paths[one.id].absolute() for one in members] if query.paths else []  # nothing is read to explain
-            scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
-            frames.append(shapes.project(scan, shape, fields))
+        frames: list[DataFrame] = []
+        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.fragments):
+            read = used | fields_of(removals)
+            for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
+                paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
+                scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         known = definition(table.name).columns
-        for shape, batches in shapes.group((shapes.shape_of_batch(one, used, known), one) for one in source.fresh):
-            frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
+        for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
+            read = used | fields_of(removals)
+            for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
+                scan = shapes.scan_batches(session, shape, some)
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
@@ -271,6 +284,14 @@ class DataFusionEngine:
             raise
         except Exception as error:
             raise query.translate(error) from error
+
+
+def _alike(sources: Iterable[tuple[tuple[Removal, ...], T]]) -> list[tuple[tuple[Removal, ...], list[T]]]:
+    """Sources from which the same is removed, together."""
+    found: dict[tuple[Removal, ...], list[T]] = {}
+    for removals, source in sources:
+        found.setdefault(removals, []).append(source)
+    return list(found.items())
 
 
 def _count(stats: QueryStats, sources: list[_Source]) -> None:

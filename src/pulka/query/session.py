@@ -4,7 +4,7 @@ from pathlib import Path
 
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 
-__all__ = ["open_session", "read_only"]
+__all__ = ["open_session", "planning_session", "read_only"]
 
 _SETTINGS = {
     # Names are exact: fields that differ only by case are different fields.
@@ -25,6 +25,11 @@ def open_session(memory_bytes: int, threads: int, spill: Path) -> SessionContext
     config = SessionConfig(_SETTINGS).with_information_schema(False).with_target_partitions(threads)
     runtime = RuntimeEnvBuilder().with_fair_spill_pool(memory_bytes).with_disk_manager_specified(spill)
     return SessionContext(config, runtime)
+
+
+def planning_session() -> SessionContext:
+    """A session that is meant for plans and a handful of rows only."""
+    return SessionContext(SessionConfig(_SETTINGS).with_information_schema(False).with_target_partitions(1))
 
 
 def read_only(session: SessionContext, sql: str) -> DataFrame:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pulka.errors import BadInput
 from pulka.model.windows import TimeRange
 
-__all__ = ["moment_ns", "time_range"]
+__all__ = ["duration_s", "moment_ns", "time_range"]
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(?:now)?-?(\d{1,9})([smhdw])")
+_LENGTH = re.compile(r"(\d{1,9})([smhdw])")
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?")
 _NS_MIN, _NS_MAX = -(2**63), 2**63 - 1
 
@@ -32,6 +33,15 @@ def moment_ns(text: str, now_ns: int) -> int:
     if stamp := _RFC3339.fullmatch(text):
         return _stamp_ns(stamp)
     raise _unreadable()
+
+
+def duration_s(text: str) -> int:
+    """Seconds of `36h`, `30d` and the like; `0` and `forever` are 0. BadInput when unreadable."""
+    if text in ("0", "forever"):
+        return 0
+    if length := _LENGTH.fullmatch(text):
+        return int(length[1]) * _UNIT_S[length[2]]
+    raise BadInput("a length of time cannot be read", hint="use a number and a unit, as in 90m, 36h, 30d or 52w; 0 is for ever")
 
 
 def _stamp_ns(stamp: re.Match[str]) -> int:

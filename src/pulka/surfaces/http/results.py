@@ -22,7 +22,7 @@ import pyarrow.csv
 from pulka.errors import BadInput, PulkaError
 from pulka.seams import QueryStats, Result
 
-__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339"]
+__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339", "stamp"]
 
 Format = Literal["json", "ndjson", "csv", "arrow"]
 MEDIA_TYPES: dict[Format, str] = {
@@ -155,6 +155,12 @@ def _readable(column: pa.Array) -> pa.Array:
 def rfc3339(column: pa.Array) -> pa.Array:
     """Timestamps of any unit and zone as UTC text with nine digits of a second; those without a zone are UTC."""
     return pc.strftime(column.cast(pa.timestamp("ns", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+
+
+def stamp(moment_ns: int | None) -> str | None:
+    """One moment as `rfc3339` writes it."""
+    text: str | None = rfc3339(pa.array([moment_ns], pa.timestamp("ns", "UTC")))[0].as_py()
+    return text
 
 
 def _textual(kind: pa.DataType) -> pa.DataType:

@@ -170,7 +170,7 @@ class _Translator:
             case Has(field):
                 return f"{self._column(self._field(field))} IS NULL"
             case Match(Field(), Literal()) if equality := self._plain(part):
-                return " IS DISTINCT FROM ".join(equality)
+                return f"({' IS DISTINCT FROM '.join(equality)})"  # the SQL parser takes all that follows for the right side
         return f"({self.condition(part)}) IS NOT TRUE"
 
     def _plain(self, part: Node) -> _Equality | None:

@@ -60,7 +60,7 @@ NOW_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
         ("level:>fatal", "FALSE"),
         ("has:env", "env IS NOT NULL"),
         ("missing:env", "env IS NULL"),
-        ("-env:dev", "env IS DISTINCT FROM 'dev'"),
+        ("-env:dev", "(env IS DISTINCT FROM 'dev')"),
         ("-env:d*", "(env LIKE 'd%') IS NOT TRUE"),
         ("a (b OR -c)", "message ILIKE '%a%' AND (message ILIKE '%b%' OR (message ILIKE '%c%') IS NOT TRUE)"),
         ("service:(a OR b*) OR service:c", "service IN ('a', 'c') OR service LIKE 'b%'"),

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pulka.query.schema import LogicalTable
+from pulka.query.names import quote
+from pulka.query.schema import WELL_KNOWN, LogicalTable
 from pulka.query.search.fields import column, resolve
 from pulka.query.search.nodes import Everything, Field
 from pulka.query.search.parser import parse
@@ -26,4 +27,5 @@ def to_sql(
     where = "" if isinstance(node, Everything) else f" WHERE {condition(node, table, now_ns)}"
     shown = ", ".join(column(resolve(Field(name), table), table) for name in columns) or "*"
     rows = "" if limit is None else f" LIMIT {limit}"
-    return f"SELECT {shown} FROM {table.name}{where}{_ORDERS[order]}{rows}"  # noqa: S608 - built from a tree; values are quoted literals
+    name = table.name if table.name in WELL_KNOWN else quote(table.name)  # any other may be a word of SQL
+    return f"SELECT {shown} FROM {name}{where}{_ORDERS[order]}{rows}"  # noqa: S608 - built from a tree; values are quoted literals

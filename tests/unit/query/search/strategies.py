@@ -4,7 +4,19 @@ from hypothesis import strategies as st
 
 from pulka.query.search.literals import literal
 from pulka.query.search.nodes import (
-    EVERYTHING, Compare, Field, Has, Literal, Match, Not, Pattern, Range, Regex, Wildcard, all_of, any_of,
+    EVERYTHING,
+    Compare,
+    Field,
+    Has,
+    Literal,
+    Match,
+    Not,
+    Pattern,
+    Range,
+    Regex,
+    Wildcard,
+    all_of,
+    any_of,
 )  # fmt: skip
 
 TEXT = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("""ab*?:"'\\()[]{}/-<>= \t%_TO""")), max_size=8)
@@ -39,7 +51,8 @@ def regexes(text=TEXT):
     return text.filter(valid).map(Regex)
 
 
-def nodes(fields=TEXT.map(Field), leaves=None):
+def nodes(leaves=None):
+    fields = TEXT.map(Field)
     proper = patterns().filter(lambda pattern: pattern is not EVERYTHING)
     values = st.one_of(literals(), proper, regexes())
     bounds = st.one_of(st.none(), literals())

@@ -12,7 +12,21 @@ from tests.unit.query.search.strategies import nodes
 from pulka.query.schema import logical_tables
 from pulka.query.search.fields import LEVELS, level_names
 from pulka.query.search.literals import literal
-from pulka.query.search.nodes import And, Compare, Everything, Field, Has, Literal, Match, Not, Or, Pattern, Range, Regex, Wildcard
+from pulka.query.search.nodes import (
+    And,
+    Compare,
+    Everything,
+    Field,
+    Has,
+    Literal,
+    Match,
+    Not,
+    Or,
+    Pattern,
+    Range,
+    Regex,
+    Wildcard,
+)
 from pulka.query.search.printer import to_text
 from pulka.query.search.statement import to_sql
 from pulka.query.search.typed import is_number

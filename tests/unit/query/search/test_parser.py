@@ -4,7 +4,21 @@ from hypothesis import strategies as st
 from tests.unit.query.search.strategies import nodes
 
 from pulka.errors import BadQuery
-from pulka.query.search.nodes import EVERYTHING, And, Compare, Field, Has, Literal, Match, Not, Or, Pattern, Range, Regex, Wildcard
+from pulka.query.search.nodes import (
+    EVERYTHING,
+    And,
+    Compare,
+    Field,
+    Has,
+    Literal,
+    Match,
+    Not,
+    Or,
+    Pattern,
+    Range,
+    Regex,
+    Wildcard,
+)
 from pulka.query.search.parser import DEPTH_MAX, LENGTH_MAX, TERMS_MAX, parse
 from pulka.query.search.printer import to_text
 

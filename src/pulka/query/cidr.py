@@ -1,6 +1,7 @@
 """`cidr_match(text, '10.0.0.0/8')`: whether the text is an IP address of that network; no SQL expression says it for IPv6."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from socket import AF_INET6, inet_pton
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +10,7 @@ from datafusion import udf
 __all__ = ["cidr_match", "in_network"]
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_MAPPED = bytes(10) + b"\xff\xff"
 _Network = IPv4Network | IPv6Network
 
 
@@ -32,16 +34,18 @@ def _dotted(network: IPv4Network) -> str:
 
 def _in_ipv6_form(text: pa.Array, network: _Network) -> pa.Array:
     """IPv6 has many spellings of one address, so each distinct text is read as such; few are, where addresses are IPv4."""
+    prefix = _MAPPED if isinstance(network, IPv4Network) else b""
+    low, high = prefix + network.network_address.packed, prefix + network.broadcast_address.packed
     candidates = pc.unique(text.filter(pc.match_substring(text, ":"))).to_pylist()
-    return pc.is_in(text, pa.array([one for one in candidates if one is not None and _within(one, network)], pa.string()))
+    return pc.is_in(text, pa.array([one for one in candidates if one is not None and low <= _packed(one) <= high], pa.string()))
 
 
-def _within(text: str, network: _Network) -> bool:
+def _packed(text: str) -> bytes:
+    """The 16 bytes of an IPv6 address, its zone left out; no bytes when it is none. `ipaddress` takes ten times as long."""
     try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    return address in network or (address.version == 6 and address.ipv4_mapped is not None and address.ipv4_mapped in network)
+        return inet_pton(AF_INET6, text.partition("%")[0])
+    except (OSError, ValueError):
+        return b""
 
 
 def _cidr_match(text: pa.Array, cidrs: pa.Array) -> pa.Array:

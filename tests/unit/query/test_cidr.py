@@ -27,7 +27,7 @@ def test_addresses_of_a_network_and_their_neighbours(network, data):
     numbers = [first, last, first - 1, last + 1, data.draw(st.integers(first, last))]
     kind = type(network.network_address)
     inside = [str(kind(number)) for number in numbers if 0 <= number < 1 << network.max_prefixlen]
-    texts = [*inside, *(text.upper() for text in inside), *(f"::ffff:{text}" for text in inside if "." in text), *map(str, data.draw(st.lists(st.ip_addresses())))]
+    texts = [*inside, *(f"{text}%eth0" for text in inside if ":" in text), *(text.upper() for text in inside), *(f"::ffff:{text}" for text in inside if "." in text), *map(str, data.draw(st.lists(st.ip_addresses())))]
     assert in_network(pa.array(texts), str(network)).to_pylist() == [expected(text, network) for text in texts]
 
 

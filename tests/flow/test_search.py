@@ -35,3 +35,5 @@ def test_search_from_the_command_line(start: Start) -> None:
     assert "Connection reset" in tailed
     assert "slow" in tailed
     assert "served" not in tailed
+    assert cli(up, "tail", "--count", "3").stdout.count("\n") == 3
+    assert "slow" in cli(up, "tail", "logs", "--where", "service = 'db'", "--count", "1").stdout

@@ -2,7 +2,7 @@ from ipaddress import ip_address, ip_network
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulka.query.cidr import in_network
@@ -22,6 +22,7 @@ def expected(text, network):
 
 
 @given(NETWORKS, st.data())
+@settings(deadline=None)
 def test_addresses_of_a_network_and_their_neighbours(network, data):
     first, last = int(network.network_address), int(network.broadcast_address)
     numbers = [first, last, first - 1, last + 1, data.draw(st.integers(first, last))]

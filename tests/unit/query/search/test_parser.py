@@ -138,7 +138,7 @@ def test_hostile_text_is_bad_input_or_a_tree(text):
 
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("""ab*?:"'\\()[]{}/-<>= TO""")), max_size=60))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_any_text_is_a_tree_or_bad_input_and_prints_back(text):
     try:
         node = parse(text)
@@ -150,6 +150,6 @@ def test_any_text_is_a_tree_or_bad_input_and_prints_back(text):
 
 
 @given(nodes())
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_a_printed_tree_is_read_back(node):
     assert parse(to_text(node)) == node

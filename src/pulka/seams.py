@@ -272,7 +272,7 @@ class Limits:
 
 @dataclass(slots=True)
 class QueryStats:
-    """The trailer of a result."""
+    """The trailer of a result. `sql` is what a search was translated to."""
 
     rows: int = 0
     truncated: bool = False
@@ -282,6 +282,7 @@ class QueryStats:
     fresh_rows: int = 0
     bytes_scanned: int = 0
     time_ms: dict[str, float] = field(default_factory=dict)
+    sql: str = ""
 
 
 @dataclass(slots=True)

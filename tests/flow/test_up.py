@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def test_ingest_reads_globs_stdin_and_compressed_files(start: Start, tmp_path: P
 
 def test_the_command_line_answers(start: Start) -> None:
     up = start()
-    up.ingest("logs", ndjson([{"service": "web", "http": {"status_code": 500 + n}} for n in range(3)]))
+    ahead = time.time_ns() + 3_600_000_000_000  # `tail` shows them however long the commands before it take
+    up.ingest("logs", ndjson([{"timestamp": ahead, "service": "web", "http": {"status_code": 500 + n}} for n in range(3)]))
     sql = "SELECT http.status_code AS code FROM logs ORDER BY 1"
     assert cli(up, "query", sql, "--format", "ndjson").stdout.splitlines() == ['{"code":500}', '{"code":501}', '{"code":502}']
     assert cli(up, "query", sql, "--format", "csv").stdout.replace('"', "").split() == ["code", "500", "501", "502"]

@@ -122,6 +122,9 @@ class Lake:
         at = Position(0, sequence)
         self.fresh.add(tenant, table, at, encode(rows, residual), residual_types(rows, residual))
 
+    def published(self, tenant="acme"):
+        return asyncio.run(self.catalog.tables(tenant))
+
     def run(self, sql, *, tenant="acme", window=ALWAYS, limits=UNLIMITED):
         async def go():
             result = await self.engine.run(sql, tenant, window, limits)

@@ -6,8 +6,9 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from pulka.model.moments import duration_s
 from pulka.model.rules import Hold, Retention
-from pulka.surfaces.http.moments import duration_s, time_range
+from pulka.surfaces.http.moments import time_range
 from pulka.surfaces.http.problems import RESPONSES
 from pulka.surfaces.http.results import stamp
 from pulka.surfaces.http.rules_bodies import By, RangeBody, Sql, TableName, Text

@@ -192,4 +192,5 @@ def _drain(sink: io.BytesIO) -> bytes:
 
 
 def _stats(stats: QueryStats) -> bytes:
-    return _to_json(asdict(stats))
+    told = asdict(stats)
+    return _to_json(told if stats.sql else {name: value for name, value in told.items() if name != "sql"})

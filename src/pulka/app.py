@@ -127,6 +127,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
+            search_bytes=settings["search_bytes_max"],
             threads=settings.threads,
             scratch=_fresh_directory(settings.state_dir / "scratch"),
         )

@@ -72,6 +72,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("compaction_idle_s", 60.0, "How long a window is quiet before its last few fragments are merged.", 0),
         p("collect_grace_s", 300.0, "How long a merged fragment's file stays for queries that still read it.", 0),
         p("query_memory_bytes", 512 * _MIB, "Memory of one query.", 16 * _MIB),
+        p("search_bytes_max", 64 * _MIB, "Rows a selective query may gather by searching before it scans, decoded; 0: it only scans.", 0),
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),

@@ -94,7 +94,7 @@ class Lake:
         self._written += 1
         name = f"f{self._written}"
         sketches = {} if sort is None else sketch(batch, self.folder / f"{name}.sketch", sort)
-        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet", **parquet)
+        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet", **{"compression": "zstd"} | parquet)
         times = [row["timestamp"] for row in rows]
         fragment = Fragment(
             id=name, tenant=tenant, table=table, key=f"{name}.parquet", window_start_ns=0, window_ns=1 << 62,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pulka import _native
-from pulka.errors import LimitExceeded
+from pulka.errors import LimitExceeded, PulkaError
 from pulka.model.windows import TimeRange
 from pulka.query import search
 from pulka.seams import Limits
@@ -75,14 +75,11 @@ def test_a_searched_result_equals_a_scanned_one(make_lake, stored, fresh, filter
         lake.store(
             rows, residual=("rare",), row_group_size=group, use_dictionary=dictionary, write_page_index=True, data_page_size=64
         )
-    if fresh:
-        lake.buffer(fresh)
+    lake.buffer([*fresh, {"timestamp": 41, "size": 1, "ratio": 0.5, "mixed": "error", "rare": "error"}])
     plain.engine._catalog, plain.engine._fresh = lake.catalog, lake.fresh
-    fields = ["timestamp", "message", "service", "trace_id"] + ["size", "mixed"] * any("size" in r and "mixed" in r for r in fresh)
-    sql = f"select {', '.join(fields)} from logs where {' and '.join(f'({one})' for one in filters)}"
-    known = {path for row in [*fresh, *(row for rows in stored for row in rows)] for path in row}
-    if all(path in known or path not in sql for path in ("size", "ratio", "mixed", "rare")):
-        assert sorted(map(repr, lake.rows(sql))) == sorted(map(repr, plain.rows(sql)))
+    where = " and ".join(f"({one})" for one in filters)
+    sql = f"select cast(timestamp as bigint), message, service, trace_id, size, ratio, mixed, rare from logs where {where}"
+    assert sorted(map(repr, lake.rows(sql))) == sorted(map(repr, plain.rows(sql)))
 
 
 LOGS = [
@@ -103,9 +100,9 @@ def test_matches_are_those_of_duckdb(lake):
     fill(lake)
     logs = pa.Table.from_pylist(LOGS)  # noqa: F841 - DuckDB finds it by name
     for condition in ("message like '%77 of%'", "message like '%lost%' and service = 's0'", f"trace_id = '{5:032x}'"):
-        select = f"select timestamp, message from logs where {condition} order by 1"
+        select = f"select cast(timestamp as bigint), message from logs where {condition} order by 1"
         with searched(lake) as ran:
-            ours = [(time.value, message) for time, message in lake.rows(select)]
+            ours = lake.rows(select)
         assert ours == duckdb.sql(select).fetchall()
         assert len(ran) == 1 and not ran[0].given_up
 
@@ -133,7 +130,7 @@ def test_only_selective_filters_are_searched_for(lake, where, runs):
 
 def test_statistics_and_explain_tell_what_a_search_did(lake):
     fill(lake)
-    sql = "select timestamp, message from logs where message like '%lost%'"
+    sql = "select message from logs where message like '%lost%'"
     table, stats = lake.run(sql)
     assert (table.num_rows, stats.rows_found, stats.row_groups_total, stats.fragments_scanned) == (1, 1, 15, 3)
     told = lake.explain(sql)["tables"][0]["search"]
@@ -165,10 +162,10 @@ def test_a_mixed_or_residual_field_is_scanned_where_it_is_one(lake):
     assert [found.rows_found for found in ran] == [1], "only the last fragment has one plain column"
 
 
-def test_a_file_that_is_gone_is_told_by_the_scan(lake, tmp_path):
+def test_a_file_that_cannot_be_read_is_told_by_the_scan(lake, tmp_path):
     fill(lake)
-    (tmp_path / "f1.parquet").unlink()
-    with searched(lake) as ran, pytest.raises(Exception, match=r"(?s)."):
+    (tmp_path / "f1.parquet").write_bytes(b"PAR1 this is no fragment PAR1")
+    with searched(lake) as ran, pytest.raises(PulkaError):
         lake.rows("select message from logs where message like '%lost%'")
     assert ran[0].given_up
 
@@ -191,7 +188,7 @@ async def test_a_query_past_its_time_cancels_the_search(make_lake, monkeypatch):
     monkeypatch.setattr(_native, "Search", Slow)
     with pytest.raises(LimitExceeded):
         await lake.engine._start(lake.engine._open("acme", TimeRange(), Limits()), "select 1 from logs where message like '%lost%'")
-    assert cancelled.is_set()
+    await asyncio.wait_for(cancelled.wait(), 10)
 
 
 def test_a_fragment_of_the_core_is_searched_by_its_words(tmp_path, make_lake):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pulka import _native
 from pulka.errors import LimitExceeded, PulkaError
 from pulka.model.windows import TimeRange
-from pulka.query import search
+from pulka.query import search_scan
 from pulka.seams import Limits
 
 TEXTS = st.one_of(
@@ -52,23 +52,22 @@ FILTERS = st.lists(
 @contextmanager
 def searched(lake):
     """Count the searches that run."""
-    ran, real = [], search._run
+    ran, real = [], search_scan._run
 
     async def counted(*arguments):
         ran.append(await real(*arguments))
         return ran[-1]
 
-    search._run = counted
+    search_scan._run = counted
     try:
         yield ran
     finally:
-        search._run = real
+        search_scan._run = real
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=st.lists(EVENTS.filter(bool), max_size=3), fresh=EVENTS, filters=FILTERS, group=st.sampled_from([1, 3, 100]), dictionary=st.booleans())
 def test_a_searched_result_equals_a_scanned_one(make_lake, stored, fresh, filters, group, dictionary):
-    from tests.unit.query.conftest import Lake
 
     lake, plain = make_lake(), make_lake(search_bytes=0)
     for rows in stored:

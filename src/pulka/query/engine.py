@@ -29,6 +29,7 @@ __all__ = ["DataFusionEngine"]
 
 _STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
 _NAMES_TRIED_MAX = 64
+_PLANS_MAX = 5
 T = TypeVar("T")
 
 
@@ -128,8 +129,7 @@ class DataFusionEngine:
         """What the query would read, and what was pruned by which means."""
         query = self._open(tenant, window, Limits())
         try:
-            prepared, sources = await self._prepare(query, sql)
-            frame = await self._timed(query, "execute", asyncio.to_thread(self._bind, query, prepared, sources))
+            frame, sources = await self._planned(query, sql)
             plan = frame.optimized_logical_plan().display_indent()
             return {"tables": [_funnel(source) for source in sources], "plan": plan}
         finally:
@@ -141,10 +141,9 @@ class DataFusionEngine:
         return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
 
     async def _start(self, query: _Query, sql: str) -> Result:
-        prepared, sources = await self._prepare(query, sql)
+        frame, sources = await self._planned(query, sql)
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
-        frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
         return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
 
     async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
@@ -159,10 +158,22 @@ class DataFusionEngine:
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
             query.close()
 
+    async def _planned(self, query: _Query, sql: str) -> tuple[DataFrame, list[_Source]]:
+        """The query over its real tables; planned again when events with a new type of some field came in between."""
+        for left in reversed(range(_PLANS_MAX)):
+            prepared, sources = await self._prepare(query, sql)
+            try:
+                return await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources)), sources
+            except shapes.Outgrown:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
     async def _prepare(self, query: _Query, sql: str) -> tuple[_Prepared, list[_Source]]:
         statement = check_select(sql)
-        published = await query.deadline.of(self._catalog.tables(query.tenant))
-        query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
+        # In this order: what is published in between is known from the first, and the other way round from neither.
+        fresh = self._fresh.fresh_fields(query.tenant)
+        query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
         return prepared, sources
@@ -220,6 +231,8 @@ class DataFusionEngine:
                 frame = self._bound(query, prepared, sources, every=False)
                 if frame.schema().names == prepared.schema.names:
                     return frame
+            except shapes.Outgrown:
+                raise
             except Exception:  # noqa: S110 - a name the text hides, as in column aliases of a table: show all fields
                 pass
         return self._guarded(query, lambda: self._bound(query, prepared, sources, every=True))
@@ -245,11 +258,13 @@ class DataFusionEngine:
         frames = []
         stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.fragments)
         for number, (shape, members) in enumerate(stored):
+            shapes.check_known(shape, table, members)
             paths = [Path(self._object_path(one)).absolute() for one in members]
             scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
             frames.append(shapes.project(scan, shape, fields))
         known = definition(table.name).columns
         for shape, batches in shapes.group((shapes.shape_of_batch(one, used, known), one) for one in source.fresh):
+            shapes.check_known(shape, table)
             frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 

@@ -21,6 +21,7 @@ from pulka.store.fragments import FragmentObjects
 from pulka.store.writer import Writer, WriterSettings
 from pulka.testing.bucket import FaultyStore
 from pulka.testing.faults import Faults, Flaky
+from pulka.testing.files import DirectoryFiles
 from pulka.testing.loop import SimulatedLoop
 from pulka.testing.power import VolatileDisk
 
@@ -138,7 +139,7 @@ class Life:
         scratch = self.world.directory / "scratch"
         scratch.mkdir(exist_ok=True)
         self.engine = DataFusionEngine(
-            self.catalog, self.writer, lambda fragment: str(self.world.bucket.path(fragment.key)), clock=self.clock, threads=1, scratch=scratch
+            self.catalog, self.writer, DirectoryFiles(self.world.bucket.path("")), clock=self.clock, threads=1, scratch=scratch
         )
 
     def objects(self, spool: str, faults: Faults) -> FragmentObjects:
@@ -163,7 +164,7 @@ class Life:
         settings = self.scenario.settings
         return CompactionSettings(
             fragments_per_class=int(settings["fragments_per_class"]), inputs_max=int(settings["inputs_max"]), closed_after_s=settings["closed_after_s"],
-            interval_s=3.0, sweep_s=20.0, retired_grace_s=settings["grace_s"],
+            interval_s=3.0, sweep_s=20.0, retired_grace_s=settings["grace_s"], locality_rows=30, class_base_rows=8,
         )  # fmt: skip
 
     async def _settle(self) -> None:

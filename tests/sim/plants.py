@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -18,7 +19,7 @@ from pulka import _native, seams
 from pulka.errors import Conflict
 from pulka.intake.dedup import DedupWindow
 from pulka.query import engine
-from pulka.store import catalog, compaction, fragments, schema, writer
+from pulka.store import catalog, compaction, fragments, merge, schema, writer
 from pulka.store.buffers import Buffer
 from pulka.testing.power import VolatileDisk
 
@@ -230,7 +231,7 @@ def a_merge_leaves_one_input_live() -> Iterator[None]:
     def publication(**change: Any) -> seams.Publication:
         return seams.Publication(**change | {"retire": change["retire"][1:]})
 
-    with patched(compaction, "Publication", publication):
+    with patched(merge, "Publication", publication):
         yield
 
 
@@ -238,12 +239,15 @@ def a_merge_leaves_one_input_live() -> Iterator[None]:
 def a_merge_drops_a_row_and_repeats_another() -> Iterator[None]:
     real = _native.merge_fragments
 
-    def merge(inputs: Sequence[str], path: str, **options: Any) -> str:
+    def spoiled(inputs: Sequence[str], outputs: Sequence[str], *, metadata: Any, **options: Any) -> list[str]:
         whole = pa.concat_tables([pq.ParquetFile(name).read() for name in inputs], promote_options="permissive").replace_schema_metadata(None)
         kept = pa.concat_tables([whole.slice(1), whole.slice(1, 1)]) if whole.num_rows > 1 else whole
-        return _native.write_fragment(kept.combine_chunks().to_batches(), path, **options)
+        for name in ("memory_bytes", "output_rows", "drop", "cancel"):
+            options.pop(name, None)
+        named = {**metadata, "pulka.id": Path(outputs[0]).stem}
+        return [_native.write_fragment(kept.combine_chunks().to_batches(), outputs[0], metadata=named, **options)]
 
-    with patched(_native, "merge_fragments", merge):
+    with patched(_native, "merge_fragments", spoiled):
         yield
     assert _native.merge_fragments is real
 
@@ -257,14 +261,14 @@ def retired_objects_go_at_once() -> Iterator[None]:
 
 @plant()
 def inputs_are_deleted_before_the_merge_is_published() -> Iterator[None]:
-    real = compaction.Compactor._write
+    real = merge.Merger._store_outputs
 
-    async def write(self: Any, merge: Any) -> Any:
-        output = await real(self, merge)
-        await self._objects.delete([merge.inputs[0].key])
-        return output
+    async def store(self: Any, planned: Any, *args: Any) -> Any:
+        busy_s = await real(self, planned, *args)
+        await self._objects.delete([planned.inputs[0].key])
+        return busy_s
 
-    with patched(compaction.Compactor, "_write", write):
+    with patched(merge.Merger, "_store_outputs", store):
         yield
 
 

@@ -4,19 +4,24 @@ Each table is checked against one snapshot of the catalog, so a lake may run bes
 first, then what only all footers of a table together tell: rows that are there twice, journal positions that do not fit.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from obstore.store import ObjectStore
 
-from pulka.errors import PulkaError
+from pulka.errors import Corrupt
 from pulka.model.windows import TimeRange
 from pulka.seams import Catalog, Clock, Fragment
 from pulka.store.collect import orphans
 from pulka.store.fragments import FragmentObjects, FragmentOrigin, fragment_of
+from pulka.store.lineage import Cell, Cells, holds
+from pulka.store.outages import translated
 
 __all__ = ["Finding", "check"]
+
+_AT_ONCE = 8  # a remote store answers slowly, but many questions at once
 
 FindingKind = Literal[
     "missing_object", "size_mismatch", "unreadable", "foreign_object", "mismatch", "orphan_object", "doubled_rows", "position_behind", "position_beyond"
@@ -79,12 +84,14 @@ async def _check_table(
 ) -> AsyncIterator[Finding]:
     snapshot = await catalog.snapshot(tenant, table, TimeRange())
     members: list[_Member] = []
-    for fragment in snapshot.fragments:
-        seen = await _check_fragment(fragment, store, objects, verify)
-        if isinstance(seen, _Member):
-            members.append(seen)
-        elif await _still_live(catalog, fragment):
-            yield seen
+    for start in range(0, len(snapshot.fragments), _AT_ONCE):
+        some = snapshot.fragments[start : start + _AT_ONCE]
+        found = await asyncio.gather(*(_check_fragment(fragment, store, objects, verify) for fragment in some))
+        for fragment, seen in zip(some, found, strict=True):
+            if isinstance(seen, _Member):
+                members.append(seen)
+            elif await _still_live(catalog, fragment):
+                yield seen
     whole = _Table(tenant, table, members, snapshot.positions)
     for finding in _doubled(whole):
         yield finding
@@ -96,13 +103,14 @@ async def _check_table(
 async def _check_fragment(fragment: Fragment, store: ObjectStore, objects: FragmentObjects, verify: bool) -> _Member | Finding:
     size = -1
     try:
-        size = (await store.head_async(fragment.key))["size"]
+        with translated():
+            size = (await store.head_async(fragment.key))["size"]
         footer = await objects.footer(fragment.key, verify=verify)
         origin = FragmentOrigin.read(footer)
         told = fragment_of(origin, footer.get("pulka.fragment", ""))
     except FileNotFoundError:
         return Finding("missing_object", fragment.key, f"{fragment.rows} rows of `{fragment.table}` cannot be read", _RESTORE)
-    except PulkaError as error:
+    except Corrupt as error:
         if size == fragment.bytes:
             return Finding("unreadable", fragment.key, error.message, _RESTORE)
         return Finding("size_mismatch", fragment.key, f"{size} bytes in the store, {fragment.bytes} in the catalog", _RESTORE)
@@ -123,20 +131,16 @@ async def _still_live(catalog: Catalog, fragment: Fragment) -> bool:
 
 
 def _doubled(table: _Table) -> Iterator[Finding]:
-    """Within one window, the rows of a journal record are in one fragment."""
-    claims = [(_window(m.origin), *position, m.fragment.key) for m in table.members for position in m.origin.positions]
-    before: tuple[object, int, str] = ((), 0, "")
-    for window, partition, start, end, key in sorted(claims):
-        place, reached, other = before
-        if place == (window, partition) and start < reached and key != other:
-            twice = f"records {start + 1} to {min(end, reached)} of partition {partition}"
-            yield Finding("doubled_rows", key, f"{other} has rows of the same window from the same {twice}", _REBUILD)
-        if place != (window, partition) or end > reached:
-            before = (window, partition), end, key
-
-
-def _window(origin: FragmentOrigin) -> tuple[int, int]:
-    return origin.window_start_ns, origin.window_ns
+    """The rows of a journal record, or a share of them, are in one fragment."""
+    parts = {member.fragment.key: holds(member.origin) for member in table.members}
+    cells = Cells([part for held in parts.values() for part in held])
+    holders: dict[Cell, str] = {}
+    for key, held in sorted(parts.items()):
+        twice = sorted(cell for cell in cells.of(held) if holders.setdefault(cell, key) != key)
+        if twice:
+            first = twice[0]
+            detail = f"{holders[first]} has rows of the same window from the same records: {first.start + 1} and on of partition {first.partition}"
+            yield Finding("doubled_rows", key, detail, _REBUILD)
 
 
 def _positions(table: _Table) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from obstore.exceptions import GenericError
+from obstore.exceptions import AlreadyExistsError, GenericError
 
 from pulka.seams import Clock
 from pulka.testing.faults import Faults
@@ -71,8 +71,10 @@ class FaultyStore:
         self._later = later
         self._wrote = wrote or (lambda key: None)
 
-    async def put_async(self, key: str, file: Path | bytes, **_: Any) -> dict[str, Any]:
-        """Store a file or bytes."""
+    async def put_async(self, key: str, file: Path | bytes, *, mode: str = "overwrite", **_: Any) -> dict[str, Any]:
+        """Store a file or bytes; with mode `create` never over an object that is there."""
+        if mode == "create" and self._bucket.path(key).exists():
+            raise AlreadyExistsError(f"{key} is there already")
         return await self._faults.around("put", lambda: self._put(key, _content(file)))
 
     async def _put(self, key: str, data: bytes) -> dict[str, Any]:
@@ -98,10 +100,11 @@ class FaultyStore:
             raise FileNotFoundError(key)
         return self._bucket.meta(key)
 
-    async def get_async(self, key: str, **_: Any) -> "_Response":
-        """An object as a stream."""
-        await self._faults.around("get", lambda: self._known(key))
-        return _Response(self._bucket.path(key).read_bytes(), self._faults)
+    async def get_async(self, key: str, *, options: dict[str, Any] | None = None, **_: Any) -> "_Response":
+        """An object, or a range of it."""
+        meta = await self._faults.around("get", lambda: self._known(key))
+        data = self._bucket.path(key).read_bytes()
+        return _Response(data[_slice((options or {}).get("range"), len(data))], meta, self._faults)
 
     async def delete_async(self, key: str) -> None:
         """Delete an object."""
@@ -112,12 +115,12 @@ class FaultyStore:
             raise FileNotFoundError(key)
         self._bucket.delete(key)
 
-    async def list_async(self, prefix: str | None = None) -> AsyncIterator[list[dict[str, Any]]]:
+    async def list_async(self, prefix: str | None = None, *, chunk_size: int = 10) -> AsyncIterator[list[dict[str, Any]]]:
         """All objects, in pages."""
         keys = [key for key in self._bucket.all_keys() if key.startswith(prefix or "")]
-        for start in range(0, len(keys), 10):
+        for start in range(0, len(keys), chunk_size):
             await self._faults.pause("list")
-            present = [key for key in keys[start : start + 10] if self._bucket.path(key).exists()]
+            present = [key for key in keys[start : start + chunk_size] if self._bucket.path(key).exists()]
             yield [self._bucket.meta(key) for key in present]
 
 
@@ -125,12 +128,24 @@ def _content(file: Path | bytes) -> bytes:
     return file.read_bytes() if isinstance(file, Path) else bytes(file)
 
 
+def _slice(wanted: Any, size: int) -> slice:
+    """obstore's ranges: (start, end), or the last so many bytes."""
+    if wanted is None:
+        return slice(0, size)
+    return slice(max(0, size - wanted["suffix"]), size) if isinstance(wanted, dict) else slice(*wanted)
+
+
 class _Response:
     """What `get_async` answers."""
 
-    def __init__(self, data: bytes, faults: Faults) -> None:
+    def __init__(self, data: bytes, meta: dict[str, Any], faults: Faults) -> None:
+        self.meta = meta
         self._data = data
         self._faults = faults
+
+    async def buffer_async(self) -> bytes:
+        """All of it."""
+        return b"".join([chunk async for chunk in self.stream()])
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The object in chunks."""

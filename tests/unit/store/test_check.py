@@ -131,7 +131,7 @@ Plant = Callable[[Store], Awaitable[None] | None]
         (not_parquet, "unreadable", "Parquet", "restore the object from a backup"),
         (orphan, "orphan_object", "no catalog entry", "pulka store repair --orphans"),
         (foreign, "foreign_object", "belongs to `spans` of tenant `t`", "pulka store repair"),
-        (doubled, "doubled_rows", "records 1 to 1 of partition 0", "pulka store repair"),
+        (doubled, "doubled_rows", "records: 1 and on of partition 0", "pulka store repair"),
         (behind, "position_behind", "records 3 to 3 again", "pulka store repair"),
         (beyond, "position_beyond", "records 4 to 7 are in no fragment", "read from 4"),
         (telling(row_count=6), "mismatch", "rows", "pulka store repair"),

@@ -1,13 +1,16 @@
 //! Reads a fragment's footer, and proves a whole fragment.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
 
 use super::file::check_crc;
 use super::input::Input;
+use super::row_group_words::stretches;
 use super::sort::Keys;
+use super::soundness::{check_pruning, check_words};
 use super::stats::{Description, Stats};
 use super::write::CHUNK_BYTES;
 use super::{KEY_CRC32C, Result, invalid};
@@ -15,26 +18,34 @@ use super::{KEY_CRC32C, Result, invalid};
 /// The footer's key-values. With `verify`, every byte is checked against the checksum, and every row against the sort
 /// order and the description; the error says what is wrong.
 pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, String>> {
-    let mut input = Input::open(path)?;
+    let input = Input::open(path)?;
     if verify {
         let stored = input.footer.get(KEY_CRC32C).cloned().unwrap_or_default();
-        check_crc(&mut input.file, &stored)?;
+        check_crc(&mut File::open(path)?, &stored)?;
         check_rows(&input)?;
     }
     Ok(input.footer)
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let mut reader = input.batches(CHUNK_BYTES)?;
-    let mut stats = Stats::new(&arrow_array::RecordBatchReader::schema(&reader))?;
+    let (pages, words) = (&input.pages, stretches(input.pages.parquet())?);
+    let columns: Vec<usize> = (0..pages.schema().fields().len()).collect();
+    let mut stats = Stats::new(pages.schema(), None)?;
     let mut last: Option<RecordBatch> = None;
-    let mut next = || reader.next().transpose();
-    while let Some(batch) = next()? {
-        check_order(last.as_ref(), &batch, input, stats.rows())?;
-        stats.add(&batch);
-        last = Some(batch);
+    for (group, metadata) in pages.parquet().row_groups().iter().enumerate() {
+        let first = stats.rows();
+        for batch in pages.read(&columns, first..first + metadata.num_rows().max(0) as u64, CHUNK_BYTES) {
+            let batch = batch?;
+            check_order(last.as_ref(), &batch, input, stats.rows())?;
+            check_pruning(&input.description, &batch)?;
+            for (column, groups) in &words {
+                check_words(pages.file(), column, &groups[group], (stats.rows() - first) as usize, &batch)?;
+            }
+            stats.add(&batch);
+            last = Some(batch);
+        }
     }
-    let found = stats.describe(input.file.metadata()?.len());
+    let found = stats.describe(std::fs::metadata(&input.path)?.len(), 0);
     check_description(&input.description, &reparsed(&found)?)
 }
 
@@ -75,7 +86,7 @@ fn check_description(stored: &Description, found: &Description) -> Result<()> {
         return invalid("the description has other columns than the file");
     }
     let mut columns = stored.columns.iter().zip(&found.columns);
-    if let Some((column, _)) = columns.find(|(stored, found)| stored != found) {
+    if let Some((column, _)) = columns.find(|(stored, found)| stored.numbers() != found.numbers()) {
         return invalid(format!("the description's nulls, min or max of column {} are not those of the rows", column.name));
     }
     if stored.residual != found.residual {

@@ -145,6 +145,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
+            search_bytes=settings["search_bytes_max"],
             threads=settings.threads,
             scratch=scratch,
             retention_s=settings["retention_s"],

@@ -83,6 +83,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("retention_s", 0, "How long events of tables without a policy are kept; 0: for ever.", 0),
         p("rewrite_interval_s", 30.0, "How often deletes and expired events are looked for, to remove them from the fragments.", 0.05),
         p("query_memory_bytes", 512 * _MIB, "Memory of one query.", 16 * _MIB),
+        p("search_bytes_max", 64 * _MIB, "Rows a selective query may gather by searching before it scans, decoded; 0: it only scans.", 0),
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),

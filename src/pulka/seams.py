@@ -7,6 +7,7 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 import random  # noqa: TID251 - the type only
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +21,8 @@ from pulka.model.rules import Delete, Hold, Removal, Retention, Rules
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Amendment", "Catalog", "Clock", "ColumnStats", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease", "Limits",
-    "Matching", "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
+    "Amendment", "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease",
+    "Limits", "Matching", "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
 ]  # fmt: skip
 
 
@@ -84,12 +85,31 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ColumnStats:
-    """What pruning may know of one physical column of a fragment. min and max are None when unknown (or all null)."""
+    """What pruning may know of one physical column of a fragment. min and max are None when unknown (or all null).
+
+    Of text columns also: `values` is all of them when they are few; `automaton` takes all of them and few others (packed, see
+    crates/pulka-core/src/fragment/packed_automaton.rs); `words` is a filter of their words (word_filter.rs). Empty: not known.
+    """
 
     column: Column
     nulls: int
     min: Any = None
     max: Any = None
+    values: tuple[str, ...] | None = None
+    automaton: bytes = b""
+    words: bytes = b""
+
+
+class Columns(tuple[ColumnStats, ...]):
+    """Statistics of the columns of one fragment, found by the path of their field."""
+
+    @cached_property
+    def by_path(self) -> Mapping[str, tuple[ColumnStats, ...]]:
+        """The physical columns of each field."""
+        found: dict[str, tuple[ColumnStats, ...]] = {}
+        for stats in self:
+            found[stats.column.path] = (*found.get(stats.column.path, ()), stats)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +137,16 @@ class Fragment:
     residual: Mapping[str, frozenset[FieldType]] = field(default_factory=dict)
     deleted_upto: int = 0
     swept: str = ""
+
+    def __post_init__(self) -> None:
+        """Statistics that come from a cache bring their index along."""
+        if not isinstance(self.columns, Columns):
+            object.__setattr__(self, "columns", Columns(self.columns))
+
+    def columns_of(self, path: str) -> tuple[ColumnStats, ...]:
+        """Statistics of the physical columns of a field."""
+        assert isinstance(self.columns, Columns)
+        return self.columns.by_path.get(path, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +302,9 @@ class Limits:
 
 @dataclass(slots=True)
 class QueryStats:
-    """The trailer of a result. `sql` is what a search was translated to."""
+    """The trailer of a result. `sql` is what a search syntax was translated to; row groups and rows found are those of a search scan
+    before the query, which only selective filters get.
+    """
 
     rows: int = 0
     truncated: bool = False
@@ -280,6 +312,9 @@ class QueryStats:
     fragments_pruned: dict[str, int] = field(default_factory=dict)
     fragments_scanned: int = 0
     fresh_rows: int = 0
+    row_groups_total: int = 0
+    row_groups_pruned: dict[str, int] = field(default_factory=dict)
+    rows_found: int = 0
     bytes_scanned: int = 0
     time_ms: dict[str, float] = field(default_factory=dict)
     sql: str = ""

@@ -21,7 +21,8 @@ FOREVER = 2**62
 ALWAYS = TimeRange()
 COLUMNS = (
     ColumnStats(Column("timestamp", "timestamp", "timestamp"), 0, 5, 9),
-    ColumnStats(Column("service", "service", "str"), 1, "a", "z\u00e9"),
+    ColumnStats(Column("service", "service", "str"), 1, "a", "z\u00e9", automaton=b"\x04\x61\x02", words=bytes(range(256))),
+    ColumnStats(Column("env", "env", "str"), 0, "dev", "prod", values=("dev", "prod", "")),
     ColumnStats(Column("n#f64", "n", "f64"), 0, -1.5, 2.0),
     ColumnStats(Column("n", "n", "i64"), 2, -(2**63), 2**63 - 1),
     ColumnStats(Column("ok", "ok", "bool"), 3, None, None),

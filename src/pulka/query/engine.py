@@ -20,9 +20,10 @@ from pulka.query import messages, shapes
 from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
-from pulka.query.prune import may_match
+from pulka.query.prune import prune
 from pulka.query.removal import Hidden, fields_of, without
 from pulka.query.schema import LogicalTable, logical_tables
+from pulka.query.search_scan import Found, search
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
 from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
@@ -44,10 +45,26 @@ class _Source:
     fresh: list[tuple[Position, pa.RecordBatch]]
     pruned: dict[str, int]
     hidden: Hidden = field(default_factory=Hidden)
+    found: Found | None = None
 
     @property
     def total(self) -> int:
         return len(self.fragments) + sum(self.pruned.values())
+
+    @property
+    def scanned(self) -> list[Fragment]:
+        """The fragments DataFusion reads itself."""
+        return [one for one in self.fragments if self.found is None or one.id not in self.found.rows]
+
+    @property
+    def searched(self) -> list[tuple[Fragment, pa.RecordBatch]]:
+        """What a search found, in batches of physical columns."""
+        found = {} if self.found is None else self.found.rows
+        return [(one, batch) for one in self.fragments for batch in found.get(one.id, ())]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.fresh or self.scanned or self.searched)
 
     @property
     def fresh_rows(self) -> int:
@@ -55,7 +72,8 @@ class _Source:
 
     @property
     def bytes(self) -> int:
-        return sum(fragment.bytes for fragment in self.fragments)
+        found = 0 if self.found is None else self.found.bytes_read
+        return found + sum(fragment.bytes for fragment in self.scanned)
 
 
 @dataclass(slots=True)
@@ -111,6 +129,7 @@ class DataFusionEngine:
         memory_bytes: int = 1 << 30,
         time_s: float = 60,
         rows: int = 100_000,
+        search_bytes: int = 64 << 20,
         threads: int = 2,
         scratch: Path | None = None,
         retention_s: int = 0,
@@ -121,6 +140,7 @@ class DataFusionEngine:
         self._files = files
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
+        self._search_bytes = search_bytes
         self._scratch = scratch
         self._retention_s = retention_s
 
@@ -151,8 +171,9 @@ class DataFusionEngine:
 
     async def _start(self, query: _Query, sql: str) -> Result:
         prepared, sources = await self._prepare(query, sql)
-        _count(query.stats, sources)
         await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+        await self._timed(query, "search", self._search(query, sources))
+        _count(query.stats, sources)
         began = self._clock.monotonic_s()
         frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
         return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
@@ -218,14 +239,19 @@ class DataFusionEngine:
         batches = [(at, b) for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
         hidden = Hidden.of(snapshot, use.table.name, self._retention_s, self._clock.now_ns())
         alive = [fragment for fragment in snapshot.fragments if not hidden.takes_all(fragment)]
-        predicate = use.predicate()
-        kept = await asyncio.to_thread(
-            lambda: [fragment for fragment in alive if may_match(predicate, fragment, use.table)]
-        )
-        pruned = {"time": snapshot.pruned_by_time, "min_max": len(alive) - len(kept)}
+        kept, pruned = await asyncio.to_thread(prune, use.predicate(), alive, use.table)
+        pruned["time"] += snapshot.pruned_by_time
         if expired := len(snapshot.fragments) - len(alive):
             pruned["retention"] = expired
         return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
+
+    async def _search(self, query: _Query, sources: list[_Source]) -> None:
+        bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
+        for source in sources:
+            # What is deleted is found by fields that a search does not read: those fragments are scanned.
+            whole = [one for one in source.fragments if not source.hidden.in_fragment(one)]
+            files = {str(query.paths[one.id].absolute()): one for one in whole}
+            source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
 
     async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
         """Local files for as long as the query may run. Bound to the deadline: it also ends for a result nobody reads."""
@@ -246,7 +272,7 @@ class DataFusionEngine:
 
     def _bound(self, query: _Query, prepared: _Prepared, sources: list[_Source], every: bool) -> DataFrame:
         session = query.session()
-        read = {source.use.table.name for source in sources if source.fragments or source.fresh}
+        read = {source.use.table.name for source in sources if not source.is_empty}
         for table in prepared.tables.values():
             if table.name not in read:
                 session.register_record_batches(table.name, [[table.empty()]])
@@ -263,7 +289,7 @@ class DataFusionEngine:
         fields = [field for field in table.fields.values() if field.path in used]
         folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
         frames: list[DataFrame] = []
-        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.fragments):
+        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.scanned):
             read = used | fields_of(removals)
             for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
                 paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
@@ -275,6 +301,8 @@ class DataFusionEngine:
             for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
                 scan = shapes.scan_batches(session, shape, some)
                 frames.append(shapes.project(without(scan, shape, removals), shape, fields))
+        for shape, some in shapes.group((shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched):
+            frames.append(shapes.project(shapes.scan_batches(session, shape, some), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
@@ -300,8 +328,16 @@ def _count(stats: QueryStats, sources: list[_Source]) -> None:
         stats.fragments_scanned += len(source.fragments)
         stats.fresh_rows += source.fresh_rows
         stats.bytes_scanned += source.bytes
-        for reason, number in source.pruned.items():
-            stats.fragments_pruned[reason] = stats.fragments_pruned.get(reason, 0) + number
+        _add(stats.fragments_pruned, source.pruned)
+        if source.found is not None:
+            stats.row_groups_total += source.found.row_groups
+            stats.rows_found += source.found.rows_found
+            _add(stats.row_groups_pruned, source.found.pruned)
+
+
+def _add(totals: dict[str, int], more: Mapping[str, int]) -> None:
+    for reason, number in more.items():
+        totals[reason] = totals.get(reason, 0) + number
 
 
 def _funnel(source: _Source) -> dict[str, Any]:
@@ -310,8 +346,19 @@ def _funnel(source: _Source) -> dict[str, Any]:
         "fragments_total": source.total,
         "pruned": source.pruned,
         "scanned": len(source.fragments),
+        "search": None if source.found is None else _search_funnel(source.found),
         "fresh_rows": source.fresh_rows,
         "bytes": source.bytes,
         "columns": sorted(source.use.columns),
         "filters": source.use.filters,
+    }
+
+
+def _search_funnel(found: Found) -> dict[str, Any]:
+    return {
+        "given_up": found.given_up,
+        "row_groups_total": found.row_groups,
+        "row_groups_pruned": dict(found.pruned),
+        "rows_found": found.rows_found,
+        "bytes_read": found.bytes_read,
     }

@@ -7,10 +7,10 @@ the first to publish wins, the others throw their outputs away and choose more a
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pulka.errors import Conflict
+from pulka.errors import Conflict, Temporary
 from pulka.model.rules import Delete
 from pulka.model.windows import TimeRange
 from pulka.seams import Catalog, Clock, Fragment, Publication
@@ -73,7 +73,7 @@ class Compactor:
         self._changed: set[Span] = set()
         self._plans: dict[Span, list[Merge]] = {}
         self._waiting: dict[Span, int] = {}  # spans with something left to merge once a window closes, and when
-        self._resting: set[str] = set()  # inputs of merges that failed, until the next sweep
+        self._resting: dict[str, int] = {}  # inputs of merges that failed, and until when
         self._swept_s = self._collected_s = -math.inf
         self._task: asyncio.Task[None] | None = None
 
@@ -184,14 +184,17 @@ class Compactor:
             self._changed.discard(span)
             self._look(span, [fragment for fragment in found.fragments if span_of(fragment) == span], found.deletes)
 
-    def _look(self, span: Span, fragments: Iterable[Fragment], deletes: Sequence[Delete]) -> None:
-        members = [fragment for fragment in fragments if fragment.id not in self._resting]
-        groups = alike(members, deletes)
+    def _look(self, span: Span, fragments: Sequence[Fragment], deletes: Sequence[Delete]) -> None:
         now_ns = self._clock.now_ns()
+        rests = {fragment.id: self._resting.get(fragment.id, 0) for fragment in fragments}
+        members = [fragment for fragment in fragments if rests[fragment.id] < now_ns]
+        groups = alike(members, deletes)
         self._plans.pop(span, None)
         self._waiting.pop(span, None)
         if merges := [merge for group in groups for merge in plan(group, now_ns, self._settings)]:
             self._plans[span] = merges
+        elif len(members) < len(rests):
+            self._waiting[span] = min(end_ns for end_ns in rests.values() if end_ns >= now_ns)
         elif any(plan(group, _FOREVER_NS, self._settings) for group in groups):
             self._waiting[span] = next_close_ns(members, now_ns, self._settings) or now_ns
 
@@ -210,7 +213,7 @@ class Compactor:
         return await self._try(merge)
 
     async def _try(self, merge: Merge) -> Merged | None:
-        """Fragments that cannot be merged must not keep the others from it: they rest until the next sweep."""
+        """Fragments that cannot be merged must not keep the others from it: they rest for a while."""
         try:
             merged = await self._merger.merge(merge)
         except Conflict:
@@ -219,7 +222,8 @@ class Compactor:
             return None
         except Exception as error:
             self.counts.failures += 1
-            self._resting.update(fragment.id for fragment in merge.inputs)
+            pause_s = self._settings.retry_s if isinstance(error, Temporary | OSError) else self._settings.sweep_s
+            self._resting.update(dict.fromkeys((f.id for f in merge.inputs), self._clock.now_ns() + int(pause_s * 1e9)))
             _log.warning("%d fragments of %s stay unmerged for now: %s", len(merge.inputs), merge.first.table, error)
             return None
         self._choices = max(1, self._choices // 2)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -149,7 +150,7 @@ def fragment_of(origin: FragmentOrigin, description: str) -> Fragment:
         min_ns, max_ns, rows, size, raw = (
             int(told[name]) for name in ("min_ns", "max_ns", "rows", "bytes", "raw_bytes")
         )
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
         raise Corrupt(f"fragment {origin.id} describes itself in a way this Pulka does not read") from None
     key = key_of(origin.tenant, origin.table, origin.window_start_ns, origin.id)
     return Fragment(
@@ -340,7 +341,11 @@ def _fsync(path: Path) -> None:
 def _column_stats(item: Mapping[str, Any]) -> ColumnStats:
     kind: FieldType = item["type"]
     column = Column(item["name"], item["path"], kind)
-    return ColumnStats(column, int(item["nulls"]), _bound(kind, item.get("min")), _bound(kind, item.get("max")))
+    values, automaton = item.get("values"), item.get("automaton") or {}
+    return ColumnStats(
+        column, int(item["nulls"]), _bound(kind, item.get("min")), _bound(kind, item.get("max")),
+        None if values is None else tuple(values), b64decode(automaton.get("states", "")), b64decode(item.get("words", "")),
+    )  # fmt: skip
 
 
 def _bound(kind: FieldType, value: Any) -> Any:

@@ -2,6 +2,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -162,6 +163,19 @@ async def test_fragments_of_a_failed_merge_rest_until_the_next_sweep(lake: Any) 
     assert not compactor.backlog()
     (lake.directory / "objects" / oldest.key).write_bytes(good)
     assert await compactor.run_once() == 1
+
+
+async def test_after_a_passing_trouble_a_merge_is_tried_again_soon(lake: Any, new_fault: Any) -> None:
+    await filled(lake, 8)
+    fault = new_fault(1)
+    compactor = lake.compactor(fault, retry_s=30.0)
+    with patch.object(fault, "step", side_effect=OSError("no space left")):
+        assert await compactor.run_once() == 0
+    await compactor._look_again()
+    assert (compactor.pending, dict(compactor.backlog())) == (1, {})
+    await lake.clock.advance(31)
+    await compactor._look_again()
+    assert set(compactor.backlog()) == {"tier"}
 
 
 async def test_a_merge_that_loses_rows_is_not_published(lake: Any) -> None:

@@ -122,7 +122,7 @@ def _explain(response: Any, format_: str | None) -> None:
         click.echo(json.dumps(plan))
         return
     for table in plan["tables"]:
-        pruned = ", ".join(f"{count} by {reason}" for reason, count in table["pruned"].items()) or "none"
+        pruned = ", ".join(f"{count} by {reason}" for reason, count in table["pruned"].items() if count) or "none"
         click.echo(f"{table['table']}: {table['fragments_total']} fragments, pruned {pruned}; {table['scanned']} scanned")
         click.echo(f"  {table['bytes']:,} bytes on storage, {table['fresh_rows']:,} fresh rows")
     click.echo(plan["plan"])

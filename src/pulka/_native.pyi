@@ -70,6 +70,15 @@ def residual_get(residual: pa.Array, path: str, kind: str) -> pa.Array:
     """The values of one field out of a residual column: exact values of type `kind`, null where absent or of another type.
     With kind `text`, any value as SQL text."""
 
+def text_words(text: str) -> list[str]:
+    """The words of a text, as filters and searches know them: runs of letters and digits without case (crates/pulka-core/src/text/words.rs)."""
+
+def whole_words(pieces: Sequence[str]) -> list[str]:
+    """Words of any text that has `pieces` in this order with anything between them (as LIKE, split at its wildcards): those that touch no gap."""
+
+def regex_literals(expression: str, ignore_case: bool) -> list[list[tuple[str, bool]]]:
+    """What every text has that a regular expression matches: of each clause at least one (text, in any case)."""
+
 def normalize(batches: Sequence[pa.RecordBatch], declared: Mapping[str, str], columns_max: int = 1000, dense_share: float = 0.01) -> pa.RecordBatch:
     """Concatenate batches of any schemas into one: union of the columns, density decided anew, types kept."""
 
@@ -87,7 +96,8 @@ def write_fragment(
     dense_share: float = 0.01,
 ) -> str:
     """Sort and write one fragment to a new file, fsynced. Returns the fragment's description as JSON:
-    {rows, bytes, raw_bytes, min_ns, max_ns, columns: [{name, path, type, nulls, min, max}], residual: {path: [types]}}.
+    {rows, bytes, raw_bytes, min_ns, max_ns, columns: [{name, path, type, nulls, min, max, values?, automaton?: {regex, exact, states},
+    words?}], residual: {path: [types]}}; `states` and `words` are base64, for `automata_match` and `word_filters_match`.
     The same JSON is in the footer as `pulka.fragment`, beside every item of `metadata`."""
 
 @final
@@ -130,6 +140,25 @@ def merge_fragments(
 def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
     """Footer key-values of a fragment. With `verify`, also decode every page and check row count, sort order and statistics; ValueError says what is wrong."""
 
+def matching_row_groups(path: str, column: str, words: Sequence[str]) -> list[int]:
+    """Row groups of a fragment that may have a row whose physical column `column` has all of `words` (texts are taken apart
+    into words), by the word filters in the file; all row groups when it has none for the column."""
+
+def values_match(values: Sequence[Sequence[str]], patterns: Sequence[Sequence[str]], ignore_case: bool) -> list[bool]:
+    """Of each list of values, whether one of them matches one of the patterns. A pattern is LIKE's, split at its wildcards."""
+
+def automata_match(automata: Sequence[bytes], patterns: Sequence[Sequence[str]], ignore_case: bool) -> list[bool]:
+    """Of each packed automaton, whether it takes a text that one of the patterns matches."""
+
+def word_filters_match(filters: Sequence[bytes], patterns: Sequence[Sequence[str]]) -> list[bool]:
+    """Of each word filter, whether it has all whole words of one of the patterns."""
+
+def automaton(values: Sequence[str], transitions_max: int = 64) -> bytes:
+    """The packed trimmed automaton of some texts; empty when it would take any text."""
+
+def automaton_regex(automaton: bytes) -> str:
+    """The anchored regular expression that takes the same texts."""
+
 def journal_encode(sequence: int, tenant: str, table: str, arrival_ns: int, batch: pa.RecordBatch, dedup_key: str | None, ack: bytes) -> bytes:
     """One framed journal record: magic, lengths, CRC32C, header, Arrow IPC (lz4)."""
 
@@ -142,3 +171,36 @@ def journal_resync(data: bytes, offset: int) -> int:
 
 def journal_decode(frame: bytes) -> tuple[int, str, str, int, pa.RecordBatch, str | None, bytes]:
     """Inverse of journal_encode; ValueError when the checksum or the format is wrong."""
+
+@final
+class Search:
+    """Finds the rows of fragments that a few simple conditions allow; runs once.
+
+    A request is (file, columns to return, conditions), a condition (column, test, operand), all of which must hold:
+    `text` with any of [(how, text)], how being equals, starts_with, contains or contains_ignore_case; `integers` (also times,
+    ns) and `floats` with (low, high), both included; `null` with a bool. Rows that fail a condition may come too, all others do.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[tuple[str, Sequence[str], Sequence[tuple[str, str, object]]]],
+        *,
+        # Decoded bytes of the rows found; more end the search.
+        bytes_max: int,
+        threads: int,
+    ) -> None: ...
+    def run(self) -> Found: ...
+    def cancel(self) -> None:
+        """End a `run` in another thread soon."""
+
+@final
+class Found:
+    """What a search found. `batches` are in the order of the requests: None when there were too many rows, or when it was cancelled."""
+
+    batches: list[list[pa.RecordBatch]] | None
+    cancelled: bool
+    row_groups: int
+    pruned: dict[str, int]
+    """Row groups left out, by what: min_max, bloom, pages."""
+    rows: int
+    bytes_read: int

@@ -126,7 +126,7 @@ fn types(declared: &Bound<'_, PyMapping>) -> PyResult<HashMap<String, FieldType>
     field_types(texts(declared)?.collect())
 }
 
-fn to_python(error: FragmentError) -> PyErr {
+pub(crate) fn to_python(error: FragmentError) -> PyErr {
     match error {
         FragmentError::Io(error) => error.into(),
         FragmentError::Invalid(sentence) => PyValueError::new_err(sentence),

@@ -9,6 +9,9 @@ mod fragment;
 mod journal;
 mod options;
 mod otlp;
+mod pruning;
+mod search;
+mod text;
 
 use pyo3::prelude::*;
 
@@ -30,6 +33,9 @@ mod _native {
         journal::register(module)?;
         options::register(module)?;
         otlp::register(module)?;
+        pruning::register(module)?;
+        search::register(module)?;
+        text::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -8,7 +8,8 @@ from datafusion import DataFrame
 
 from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
-from pulka.query.predicate import ANYTHING, All, AnyOf, Compare, Predicate, conjuncts, read
+from pulka.query.filters import read
+from pulka.query.predicate import ANYTHING, All, AnyOf, Compare, Predicate, conjuncts
 from pulka.query.schema import LogicalTable
 
 __all__ = ["Use", "uses"]

@@ -1,78 +1,144 @@
 """Which fragments can hold a row that a predicate is true of. No false negatives: in doubt a fragment is kept.
 
-Bounds are taken as inclusive even where the comparison is strict: text bounds may be rounded, and -0.0 sorts below 0.0.
+Each condition on a field is answered for all fragments at once, by the cheapest means that refutes it. A fragment is removed
+by the cheapest means with which the whole predicate is refuted: the least of the parts of AND, the greatest of those of OR.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
-from pulka.model.fields import TIMESTAMP, FieldType
-from pulka.query.predicate import All, AnyOf, Compare, IsNull, Predicate, Prefix
+from pulka import _native
+from pulka.model.fields import TIMESTAMP
+from pulka.query.column_condition import Condition, compared, matched, one_of, within
+from pulka.query.predicate import All, AnyOf, Compare, Contains, IsNull, Like, Predicate, Prefix
 from pulka.query.schema import LogicalTable
 from pulka.seams import ColumnStats, Fragment
 
-__all__ = ["may_match"]
+__all__ = ["Means", "may_match", "prune"]
+
+
+class Means(IntEnum):
+    """What refutes a condition, cheapest first."""
+
+    TIME = 0
+    EXISTENCE = 1
+    MIN_MAX = 2
+    VALUES = 3
+    AUTOMATON = 4
+    WORDS = 5
+
+
+_NONE = len(Means)
+"""The verdict of a condition that nothing refutes; other verdicts are Means."""
+Verdicts = list[int]
+
+
+def prune(
+    predicate: Predicate, fragments: Sequence[Fragment], table: LogicalTable
+) -> tuple[list[Fragment], dict[str, int]]:
+    """The fragments that may hold a row of which `predicate` is true, and how many each means removed."""
+    verdicts = _verdicts(predicate, fragments, table)
+    kept = [fragment for fragment, verdict in zip(fragments, verdicts, strict=True) if verdict == _NONE]
+    return kept, {means.name.lower(): verdicts.count(means) for means in Means}
 
 
 def may_match(predicate: Predicate, fragment: Fragment, table: LogicalTable) -> bool:
     """Whether a row of `fragment` may satisfy `predicate`."""
+    return _verdicts(predicate, [fragment], table)[0] == _NONE
+
+
+def _verdicts(predicate: Predicate, fragments: Sequence[Fragment], table: LogicalTable) -> Verdicts:
     match predicate:
-        case All(parts):
-            return all(may_match(part, fragment, table) for part in parts)
-        case AnyOf(parts):
-            return any(may_match(part, fragment, table) for part in parts)
+        case All(parts) if parts:
+            return _combined(min, [_verdicts(part, fragments, table) for part in parts])
+        case AnyOf(parts) if parts:
+            return _any_of(parts, fragments, table)
         case Compare(path, op, value) if path == TIMESTAMP:
-            return _range_may_match(op, fragment.min_ns, fragment.max_ns, value)
-        case Compare(path) | Prefix(path):
-            kind = table.fields[path].type
-            return any(_column_may_match(predicate, stats, kind) for stats in _stored(fragment, path)) or (
-                path in fragment.residual
-            )
+            return [_NONE if within(op, one.min_ns, one.max_ns, value) else Means.TIME for one in fragments]
+        case Compare(path, "=", value):
+            return _of_field(one_of([value], table.fields[path].type), path, fragments)
+        case Compare(path, op, value):
+            return _of_field(compared(op, value, table.fields[path].type), path, fragments)
+        case Prefix(path) | Contains(path) | Like(path):
+            return _of_field(matched(predicate.like), path, fragments)
         case IsNull(path, negated):
-            return _may_be_null(fragment, path, negated)
-    return True
+            return [_NONE if _may_be_null(one, path, negated) else Means.EXISTENCE for one in fragments]
+    return [_NONE] * len(fragments)
 
 
-def _stored(fragment: Fragment, path: str) -> list[ColumnStats]:
-    return [stats for stats in fragment.columns if stats.column.path == path and stats.nulls < fragment.rows]
+def _combined(pick: Callable[..., int], columns: Sequence[Verdicts]) -> Verdicts:
+    return list(map(pick, *columns)) if len(columns) > 1 else columns[0]
+
+
+def _any_of(parts: Sequence[Predicate], fragments: Sequence[Fragment], table: LogicalTable) -> Verdicts:
+    """Equalities with one field are one condition: lists of values are long."""
+    values: dict[tuple[str, type], list[Any]] = {}
+    columns = []
+    for part in parts:
+        if isinstance(part, Compare) and part.op == "=" and part.path != TIMESTAMP:
+            values.setdefault((part.path, type(part.value)), []).append(part.value)
+        else:
+            columns.append(_verdicts(part, fragments, table))
+    for (path, _), wanted in values.items():
+        columns.append(_of_field(one_of(sorted(wanted), table.fields[path].type), path, fragments))
+    return _combined(max, columns)
 
 
 def _may_be_null(fragment: Fragment, path: str, negated: bool) -> bool:
-    present = sum(fragment.rows - stats.nulls for stats in _stored(fragment, path))
     if path in fragment.residual:
         return True
     if path == TIMESTAMP:
         return negated
+    present = sum(fragment.rows - stats.nulls for stats in fragment.columns_of(path))
     return present > 0 if negated else present < fragment.rows
 
 
-def _column_may_match(predicate: Compare | Prefix, stats: ColumnStats, logical: FieldType) -> bool:
-    wanted = predicate.value if isinstance(predicate, Compare) else predicate.prefix
-    low, high = _bound(stats, stats.min, logical, wanted), _bound(stats, stats.max, logical, wanted)
-    if low is None or high is None:
-        return True
-    if isinstance(predicate, Prefix):
-        return bool(low[: len(wanted)] <= wanted <= high)
-    return _range_may_match(predicate.op, low, high, wanted)
+def _of_field(condition: Condition, path: str, fragments: Sequence[Fragment]) -> Verdicts:
+    """What refutes the condition of each fragment: of its columns of the field, the one that is hardest to refute."""
+    verdicts: Verdicts = []
+    open_: dict[int, list[ColumnStats]] = {}
+    for index, fragment in enumerate(fragments):
+        verdicts.append(_NONE)
+        if path in fragment.residual:
+            continue
+        stored = [stats for stats in fragment.columns_of(path) if stats.nulls < fragment.rows]
+        in_bounds = [stats for stats in stored if condition.in_bounds(stats)]
+        if in_bounds:
+            open_[index] = in_bounds
+        else:
+            verdicts[index] = Means.MIN_MAX if stored else Means.EXISTENCE
+    for index, verdict in _text_verdicts(condition, open_).items():
+        verdicts[index] = verdict
+    return verdicts
 
 
-def _range_may_match(op: str, low: Any, high: Any, wanted: Any) -> bool:
-    match op:
-        case "=":
-            return bool(low <= wanted <= high)
-        case "<" | "<=":
-            return bool(low <= wanted)
-        case ">" | ">=":
-            return bool(high >= wanted)
-    return isinstance(wanted, float) or not low == high == wanted
+def _text_verdicts(condition: Condition, open_: Mapping[int, list[ColumnStats]]) -> dict[int, int]:
+    """By index, the verdicts of fragments whose columns are within bounds, as far as values, automata and words refute them."""
+    entries = [(index, stats) for index, columns in open_.items() for stats in columns]
+    refuted = _refuted_columns(condition, [stats for _, stats in entries])
+    verdicts: dict[int, int] = {}
+    for (index, _), verdict in zip(entries, refuted, strict=True):
+        verdicts[index] = max(verdict, verdicts.get(index, 0))
+    return verdicts
 
 
-def _bound(stats: ColumnStats, bound: Any, logical: FieldType, wanted: Any) -> Any:
-    """`bound` as a value of the logical type, or None when order is lost on the way (a number shown as text)."""
-    physical = stats.column.type
-    if bound is None or (isinstance(bound, float) and bound != bound):
-        return None
-    if isinstance(wanted, float) and physical in ("i64", "f64"):
-        return float(bound)
-    if isinstance(wanted, str):
-        return bound if physical in ("str", "json") and isinstance(bound, str) else None
-    return bound if physical == logical and isinstance(bound, type(wanted)) else None
+def _refuted_columns(condition: Condition, columns: Sequence[ColumnStats]) -> Verdicts:
+    verdicts = [_NONE] * len(columns)
+
+    def ask(means: Means, known: Callable[[ColumnStats], Any], answer: Callable[[list[Any]], list[bool]]) -> None:
+        asked = [i for i, stats in enumerate(columns) if verdicts[i] == _NONE and known(stats)]
+        for index, may in zip(asked, answer([known(columns[i]) for i in asked]) if asked else (), strict=True):
+            verdicts[index] = _NONE if may else means
+
+    patterns, ignore_case = condition.patterns, condition.ignore_case
+    if condition.in_values is not None:
+        ask(Means.VALUES, lambda stats: stats.values, condition.in_values)
+    if patterns:
+        ask(
+            Means.AUTOMATON,
+            lambda stats: stats.automaton,
+            lambda some: _native.automata_match(some, patterns, ignore_case),
+        )
+        ask(Means.WORDS, lambda stats: stats.words, lambda some: _native.word_filters_match(some, patterns))
+    return verdicts

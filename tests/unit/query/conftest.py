@@ -1,8 +1,5 @@
 import asyncio
-import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,35 +7,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from pulka import _native
 from pulka.clock import SystemClock
 from pulka.model.fields import RESIDUAL, Column, arrow_type
 from pulka.model.windows import TimeRange
+from pulka.query import DataFusionEngine
 from pulka.seams import ColumnStats, Fragment, Limits, Position, Publication
 from pulka.testing.catalog import MemoryCatalog, MemoryFresh
-
-if (
-    importlib.util.find_spec("pulka._native") is None
-):  # a tree without the native module built: the same contract, by way of json
-
-    def residual_get(residual, path, kind):
-        wanted = {"bool": bool, "i64": int, "f64": float, "str": str}
-
-        def text(value):
-            return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-        def one(cell):
-            value = None if cell is None else json.loads(cell).get(path)
-            if value is None or kind == "text":
-                return None if value is None else text(value)
-            if kind == "json":
-                return text(value) if isinstance(value, dict | list) else None
-            return value if type(value) is wanted[kind] else None
-
-        return pa.array(map(one, residual.to_pylist()), arrow_type("str" if kind == "text" else kind))
-
-    sys.modules["pulka._native"] = types.SimpleNamespace(residual_get=residual_get)
-
-from pulka.query import DataFusionEngine
+from pulka.testing.files import DirectoryFiles
 
 ALWAYS, UNLIMITED = TimeRange(), Limits()
 KINDS = {bool: "bool", int: "i64", float: "f64", str: "str", list: "json", dict: "json"}
@@ -80,7 +56,7 @@ def residual_types(rows, residual):
     }
 
 
-def _stats(batch):
+def _stats(batch, sketches):
     from pulka.model.fields import column_of
 
     for field, array in zip(batch.schema, batch.columns, strict=True):
@@ -88,7 +64,18 @@ def _stats(batch):
             column: Column = column_of(field)
             cast = array.cast(pa.int64()) if column.type == "timestamp" else array
             bounds = pc.min_max(cast)
-            yield ColumnStats(column, array.null_count, bounds["min"].as_py(), bounds["max"].as_py())
+            text = sketches.get((column.path, column.type), {})
+            yield ColumnStats(column, array.null_count, bounds["min"].as_py(), bounds["max"].as_py(), **text)
+
+
+def sketch(batch, path, sort):
+    """By (path, type), what the core gathers of text while it writes a fragment."""
+    from pulka.store.fragments import FragmentOrigin, fragment_of
+
+    described = _native.write_fragment([batch], str(path), declared={}, sort=sort, bloom=[], metadata={})
+    columns = fragment_of(FragmentOrigin("f", "t", "logs", 0, 1, 0, 0), described).columns
+    names = ("values", "automaton", "words")
+    return {(one.column.path, one.column.type): {name: getattr(one, name) for name in names} for one in columns}
 
 
 class Lake:
@@ -99,19 +86,22 @@ class Lake:
         self.catalog = MemoryCatalog()
         self.fresh = MemoryFresh()
         settings = {"clock": SystemClock(), "threads": 2} | settings
-        self.engine = DataFusionEngine(self.catalog, self.fresh, lambda one: str(folder / one.key), **settings)
+        self.files = DirectoryFiles(folder)
+        self.engine = DataFusionEngine(self.catalog, self.fresh, self.files, **settings)
         self._written = 0
 
-    def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None):
+    def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None, sort=None, **parquet):
+        """`sort`: describe the texts of all columns as the core does, with automata of these. `parquet`: how to write the file."""
         batch = encode(rows, residual)
         self._written += 1
         name = f"f{self._written}"
-        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet")
+        sketches = {} if sort is None else sketch(batch, self.folder / f"{name}.sketch", sort)
+        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet", **{"compression": "zstd"} | parquet)
         times = [row["timestamp"] for row in rows]
         fragment = Fragment(
             id=name, tenant=tenant, table=table, key=f"{name}.parquet", window_start_ns=0, window_ns=1 << 62,
             min_ns=min(times), max_ns=max(times), rows=len(rows), bytes=batch.nbytes, raw_bytes=batch.nbytes, level=0,
-            created_ns=0, columns=tuple(_stats(batch)), residual=residual_types(rows, residual),
+            created_ns=0, columns=tuple(_stats(batch, sketches)), residual=residual_types(rows, residual),
         )  # fmt: skip
         asyncio.run(self.catalog.publish(Publication(add=(fragment,), positions=positions or {})))
         return fragment
@@ -119,6 +109,9 @@ class Lake:
     def buffer(self, rows, *, sequence=1, table="logs", tenant="acme", residual=()):
         at = Position(0, sequence)
         self.fresh.add(tenant, table, at, encode(rows, residual), residual_types(rows, residual))
+
+    def published(self, tenant="acme"):
+        return asyncio.run(self.catalog.tables(tenant))
 
     def run(self, sql, *, tenant="acme", window=ALWAYS, limits=UNLIMITED):
         async def go():

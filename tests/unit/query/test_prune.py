@@ -5,10 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pulka import _native
 from pulka.model.fields import Column
 from pulka.query import engine as engine_module
-from pulka.query.predicate import Compare, IsNull, Prefix
-from pulka.query.prune import may_match
+from pulka.query.predicate import All, AnyOf, Compare, Contains, IsNull, Like, Prefix
+from pulka.query.prune import may_match, prune
 from pulka.query.schema import LogicalField, LogicalTable
 from pulka.seams import ColumnStats, Fragment
 
@@ -51,13 +52,72 @@ def test_what_statistics_exclude(predicate, columns, residual, expected):
     assert may_match(predicate, fragment(*columns, residual=residual), TABLE) is expected
 
 
-WORDS = st.sampled_from(["", "a", "ab", "abc", "b", "ba", "é", "z", "7", "1.5", "true"])
+def known(*values):
+    return ColumnStats(Column("s", "s", "str"), 0, min(values), max(values), values=values)
+
+
+def trimmed(*values):
+    return ColumnStats(Column("s", "s", "str"), 0, min(values), max(values), automaton=_native.automaton(values, 8))
+
+
+@pytest.mark.parametrize(
+    ("predicate", "columns", "means"),
+    [
+        (Compare("s", "=", "b"), [known("a", "c")], "values"),
+        (Compare("s", "=", "a"), [known("a", "c")], None),
+        (Compare("s", "=", "d"), [known("a", "c")], "min_max"),
+        (Compare("s", ">", "b"), [known("a", "b")], "values"),
+        (Compare("s", ">=", "b"), [known("a", "b")], None),
+        (Compare("s", "!=", "a"), [known("a")], "min_max"),
+        (AnyOf((Compare("s", "=", "b"), Compare("s", "=", "d"))), [known("a", "c", "e")], "values"),
+        (AnyOf((Compare("s", "=", "b"), Compare("s", "=", "z"))), [known("a", "c", "e")], "values"),
+        (AnyOf((Compare("s", "=", "b"), Compare("s", "=", "c"))), [known("a", "c", "e")], None),
+        (All((Compare("s", "=", "b"), Compare("s", "=", "z"))), [known("a", "c")], "min_max"),
+        (Like("s", ("", "b", "c")), [known("abd", "xbd")], "values"),
+        (Contains("s", "B", ignore_case=True), [known("abd")], None),
+        (Contains("s", "B"), [known("abd")], "values"),
+        (Compare("s", "=", "compactor"), [trimmed("web", "api", "checkout")], "automaton"),
+        (Compare("s", "=", "checkin"), [trimmed("web", "api", "checkout")], None),
+        (Prefix("s", "b"), [trimmed("web", "api", "checkout")], "automaton"),
+        (Prefix("s", "wa"), [trimmed("web", "api", "checkout")], "automaton"),
+        (Contains("s", "q"), [trimmed("web", "api")], "automaton"),
+        (Compare("s", "=", "b"), [known("a", "c"), trimmed("a", "z")], "automaton"),
+        (Compare("s", "=", "b"), [known("a", "c"), ColumnStats(Column("s#i64", "s", "i64"), 5, 1, 2)], None),
+        (Compare("s", "=", 1), [known("a", "c")], None),
+        (Compare("s", "<", 1.5), [known("a", "c")], None),
+    ],
+)
+def test_which_means_excludes(predicate, columns, means):
+    one = fragment(*columns)
+    kept, removed = prune(predicate, [one, one], TABLE)
+    assert {name: count for name, count in removed.items() if count} == ({means: 2} if means else {})
+    assert kept == ([] if means else [one, one])
+
+
+def test_words_exclude(tmp_path):
+    lake = Lake(tmp_path)
+    filler = "x" * 70
+    for number in range(3):
+        lake.store([{"timestamp": n, "m": f"{filler} Order o{number}{n} accepted"} for n in range(40)], sort=[])
+    for condition, left in [
+        ("m like '%order o17 %'", 0), ("m like '%Order o17 a%'", 1), ("m like '%rder o17%'", 3), ("m ilike '%oRDER O17 %'", 1),
+        ("m ~ ' o2[0-9] acc'", 3), ("m ~ '(o17|o28) accepted$'", 3), ("m ~* ' (O17|o28) '", 2), ("m = 'Order o17'", 0),
+        ("lower(m) like '% o17 %'", 1), ("contains(m, ' o17 ')", 1), ("ends_with(m, ' nowhere')", 0),
+    ]:  # fmt: skip
+        _, stats = lake.run(f"select * from logs where {condition}")
+        assert stats.fragments_scanned <= left + (left == 0), condition
+        assert stats.fragments_pruned["words"] + stats.fragments_pruned["min_max"] == 3 - stats.fragments_scanned
+
+
+WORDS = st.sampled_from(["", "a", "ab", "Abc", "b", "ba", "é", "z", "7", "1.5", "true", "a\nb", "a b", "a" * 70, "z" * 70 + "b"])
+TOKENS = ["err", "Error", "time out", "É", "\u017f", "\u212a", "\u0130x", "stra\u00dfe", "x" * 40, "7", "\n", "_", "%", ""]
+MESSAGES = st.lists(st.sampled_from([*TOKENS, "-"]), max_size=5).map(" ".join)
 NUMBERS = st.integers(-3, 3)
 FLOATS = st.sampled_from([-1.5, -0.0, 0.0, 0.5, 2.0])
 EVENT = st.fixed_dictionaries(
     {},
     optional={
-        "word": WORDS, "n": NUMBERS, "f": FLOATS, "ok": st.booleans(),
+        "word": WORDS, "m": MESSAGES, "n": NUMBERS, "f": FLOATS, "ok": st.booleans(),
         "wide": st.one_of(NUMBERS, FLOATS), "mixed": st.one_of(WORDS, NUMBERS, st.booleans()),
     },
 )  # fmt: skip
@@ -84,9 +144,24 @@ LIKES = st.builds(
     st.sampled_from(["like", "not like", "ilike"]),
     PATTERNS,
 )
+PIECES = st.lists(
+    st.sampled_from(["%", "_", " ", "err", "ERR", "time", "\u00e9", "s", "k", "i", "STRASSE", "stra\u00dfe", "\u017f", "7", "\n", "\\%", "x", "x" * 60]),
+    max_size=5,
+).map(lambda pieces: f"'{''.join(pieces)}'")  # fmt: skip
+REGEXES = st.sampled_from(
+    ["'err'", "'err|time'", "'(?i)ERR'", "'^err'", "'time.out'", "'(err )+7'", "'[eE]rr'", "'\\berr\\b'", "'(err|7) x'", "'e?rr?'", "'\n'", "'err$'"]
+)  # fmt: skip
+TEXTS = st.one_of(
+    st.builds("m {} {}".format, st.sampled_from(["like", "not like", "ilike", "not ilike"]), PIECES),
+    st.builds("m {} {}".format, st.sampled_from(["~", "~*", "!~"]), REGEXES),
+    st.builds("{}(m, {})".format, st.sampled_from(["contains", "ends_with", "starts_with"]), PIECES),
+    st.builds("regexp_match(m, {}{}) is not null".format, REGEXES, st.sampled_from(["", ", 'i'"])),
+    st.builds("lower(m) {} {}".format, st.sampled_from(["like", "="]), PIECES.map(str.lower)),
+    st.builds("word in ({}, {}, {}, {})".format, *[WORDS.map(lambda word: f"'{word}'")] * 4),
+)
 TIMES = st.builds("timestamp {} to_timestamp_nanos({})".format, OPS, st.integers(0, 12))
 LEAVES = st.one_of(
-    comparisons(["word", "mixed"], TEXT_VALUES), comparisons(["n", "f", "wide"], NUMBER_VALUES), LIKES, TIMES,
+    comparisons(["word", "mixed"], TEXT_VALUES), comparisons(["n", "f", "wide"], NUMBER_VALUES), LIKES, TEXTS, TIMES,
     st.sampled_from(["ok", "not ok", "ok is true", "ok = false", "ok is null"]),
 )  # fmt: skip
 PREDICATES = st.recursive(
@@ -110,15 +185,16 @@ def test_pruned_equals_unpruned(fragments, fresh, predicate, count_only):
         lake = Lake(Path(folder))
         clock = iter(range(100))
         # Every field exists with every type, so that the predicates bind.
-        seed = {"word": "m", "n": 0, "f": 0.25, "ok": True, "wide": 1, "mixed": "x"}
+        seed = {"word": "m", "m": "m", "n": 0, "f": 0.25, "ok": True, "wide": 1, "mixed": "x"}
         lake.store([{"timestamp": next(clock), **seed}])
         for rows, residual in fragments:
-            lake.store([{"timestamp": next(clock), **row} for row in rows], residual=tuple(sorted(residual)))
+            timed = [{"timestamp": next(clock), **row} for row in rows]
+            lake.store(timed, residual=tuple(sorted(residual)), sort=["word", "mixed"])
         if fresh:
             lake.buffer([{"timestamp": next(clock), **row} for row in fresh])
-        columns = "count(*)" if count_only else "cast(timestamp as bigint) as at, word, n, f, ok, wide, mixed"
+        columns = "count(*)" if count_only else "cast(timestamp as bigint) as at, word, m, n, f, ok, wide, mixed"
         pruned = lake.rows(f"select {columns} from logs where {predicate} order by 1")
-        patch.setattr(engine_module, "may_match", lambda *_: True)
+        patch.setattr(engine_module, "prune", lambda _, fragments, table: (list(fragments), {"time": 0}))
         patch.setattr("pulka.query.plan._time_bound", lambda _: engine_module.TimeRange())
         everything = lake.rows(f"select {columns} from (select * from logs limit 1000) where {predicate} order by 1")
         assert repr(pruned) == repr(everything)

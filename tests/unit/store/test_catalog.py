@@ -1,8 +1,10 @@
 """What only the database implementation promises: durability settings, schema versions, errors, the cache."""
 
 import sqlite3
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import text, update
 
@@ -99,6 +101,11 @@ def stats(number: int) -> tuple[ColumnStats, ...]:
 def test_statistics_round_trip() -> None:
     residual = {"a.b": frozenset({"i64", "json"})}
     assert decode_stats(encode_stats(stats(1), residual)) == (stats(1), residual)
+
+
+def test_statistics_from_before_there_were_automata_are_read() -> None:
+    blob = zlib.compress(msgspec.msgpack.encode(([("a", "a", "str", 3, "x", "y")], {})))
+    assert decode_stats(blob) == ((ColumnStats(Column("a", "a", "str"), 3, "x", "y"),), {})
 
 
 def test_the_cache_is_bounded_in_bytes() -> None:

@@ -8,7 +8,9 @@ use arrow_array::RecordBatch;
 
 use super::file::check_crc;
 use super::input::Input;
+use super::row_group_words::stretches;
 use super::sort::Keys;
+use super::soundness::{check_pruning, check_words};
 use super::stats::{Description, Stats};
 use super::write::CHUNK_BYTES;
 use super::{KEY_CRC32C, Result, invalid};
@@ -26,17 +28,24 @@ pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, St
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let columns: Vec<usize> = (0..input.pages.schema().fields().len()).collect();
-    let mut reader = input.pages.read(&columns, 0..input.pages.rows(), CHUNK_BYTES);
-    let mut stats = Stats::new(input.pages.schema())?;
+    let (pages, words) = (&input.pages, stretches(input.pages.parquet())?);
+    let columns: Vec<usize> = (0..pages.schema().fields().len()).collect();
+    let mut stats = Stats::new(pages.schema(), None)?;
     let mut last: Option<RecordBatch> = None;
-    let mut next = || reader.next().transpose();
-    while let Some(batch) = next()? {
-        check_order(last.as_ref(), &batch, input, stats.rows())?;
-        stats.add(&batch);
-        last = Some(batch);
+    for (group, metadata) in pages.parquet().row_groups().iter().enumerate() {
+        let first = stats.rows();
+        for batch in pages.read(&columns, first..first + metadata.num_rows().max(0) as u64, CHUNK_BYTES) {
+            let batch = batch?;
+            check_order(last.as_ref(), &batch, input, stats.rows())?;
+            check_pruning(&input.description, &batch)?;
+            for (column, groups) in &words {
+                check_words(pages.file(), column, &groups[group], (stats.rows() - first) as usize, &batch)?;
+            }
+            stats.add(&batch);
+            last = Some(batch);
+        }
     }
-    let found = stats.describe(std::fs::metadata(&input.path)?.len());
+    let found = stats.describe(std::fs::metadata(&input.path)?.len(), 0);
     check_description(&input.description, &reparsed(&found)?)
 }
 
@@ -77,7 +86,7 @@ fn check_description(stored: &Description, found: &Description) -> Result<()> {
         return invalid("the description has other columns than the file");
     }
     let mut columns = stored.columns.iter().zip(&found.columns);
-    if let Some((column, _)) = columns.find(|(stored, found)| stored != found) {
+    if let Some((column, _)) = columns.find(|(stored, found)| stored.numbers() != found.numbers()) {
         return invalid(format!("the description's nulls, min or max of column {} are not those of the rows", column.name));
     }
     if stored.residual != found.residual {

@@ -1,10 +1,12 @@
 //! Fragments: plain Parquet files of one table and window, sorted, described by statistics for pruning.
 //!
 //! `write` makes one from batches, `merge` one from many, `inspect` reads the footer and verifies the whole file. What a
-//! fragment holds is in its footer: `pulka.format`, `pulka.sort`, `pulka.fragment` (a [`Description`] as JSON) and
-//! `pulka.crc32c` (the checksum of the file, its own digits taken as zeros); a merged one also names itself and its
-//! siblings in `pulka.id` and `pulka.outputs`.
+//! fragment holds is in its footer: `pulka.format`, `pulka.sort`, `pulka.fragment` (a [`Description`] as JSON),
+//! `pulka.words` (where the word filters of stretches of rows stand, before the footer) and `pulka.crc32c` (the checksum of the
+//! file, its own digits taken as zeros); a merged one also names itself and its siblings in `pulka.id` and `pulka.outputs`.
 
+pub mod automaton;
+mod automaton_regex;
 mod encoding;
 mod file;
 mod input;
@@ -12,9 +14,14 @@ mod inspect;
 mod layout;
 mod merge;
 mod output;
+pub mod packed_automaton;
 mod pages;
+pub mod row_group_words;
+mod sketch;
 pub mod sort;
+mod soundness;
 pub mod stats;
+pub mod word_filter;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +34,7 @@ use crate::batch::FieldType;
 
 pub use inspect::inspect_fragment;
 pub use merge::{Cancel, MergeOptions, merge_fragments};
+pub use row_group_words::matching_row_groups;
 pub use sort::SortColumn;
 pub use stats::Description;
 pub use write::write_fragment;
@@ -36,6 +44,7 @@ pub const FORMAT: &str = "1";
 pub const KEY_FORMAT: &str = "pulka.format";
 pub const KEY_SORT: &str = "pulka.sort";
 pub const KEY_FRAGMENT: &str = "pulka.fragment";
+pub const KEY_WORDS: &str = "pulka.words";
 pub const KEY_CRC32C: &str = "pulka.crc32c";
 pub const KEY_ID: &str = "pulka.id";
 pub const KEY_OUTPUTS: &str = "pulka.outputs";

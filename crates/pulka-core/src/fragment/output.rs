@@ -10,8 +10,17 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use super::file::{BYTES_PLACEHOLDER, CRC_PLACEHOLDER, Checksummed, NewFile, bytes_text};
+use super::row_group_words::{Place, Places, STRETCH_ROWS};
 use super::stats::Stats;
-use super::{FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, Result, SortColumn, encoding, invalid};
+use super::{FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, KEY_WORDS, Result, SortColumn, encoding, invalid};
+
+/// One part in this many of a file may be word filters of stretches of rows, more in a small file,
+const STRETCH_WORDS_SHARE: usize = 16;
+const STRETCH_WORDS_BYTES_MIN: usize = 4 << 10;
+/// and one in this many the filters of the whole fragment, which the catalog keeps too, within these bytes.
+const FRAGMENT_WORDS_SHARE: usize = 50;
+const FRAGMENT_WORDS_BYTES_MIN: usize = 1 << 10;
+const FRAGMENT_WORDS_BYTES_MAX: usize = 32 << 10;
 
 pub struct Output<'a> {
     new_file: NewFile,
@@ -45,7 +54,7 @@ impl ColumnChunk {
 impl<'a> Output<'a> {
     pub fn create(path: &Path, schema: SchemaRef, options: &'a FragmentOptions) -> Result<Output<'a>> {
         let properties = encoding::file_properties(&schema, options)?;
-        let (stats, dictionaries) = (Stats::new(&schema)?, vec![None; schema.fields().len()]);
+        let (stats, dictionaries) = (Stats::new(&schema, Some(options))?, vec![None; schema.fields().len()]);
         let (new_file, file) = NewFile::create(path)?;
         let (parquet, _) = ArrowWriter::try_new(file, schema.clone(), Some(properties))?.into_serialized_writer()?;
         Ok(Output { new_file, parquet, columns: Columns { schema, options, stats, dictionaries } })
@@ -74,14 +83,31 @@ impl<'a> Output<'a> {
         if rows == 0 {
             return invalid("a fragment needs at least one row");
         }
+        let pages_bytes = self.parquet.bytes_written();
+        let words = self.write_words((pages_bytes / STRETCH_WORDS_SHARE).max(STRETCH_WORDS_BYTES_MIN))?;
         self.parquet.flush()?;
         let mark = self.parquet.inner().mark();
-        let description = serde_json::to_string(&self.columns.stats.describe(BYTES_PLACEHOLDER)).map_err(std::io::Error::from)?;
-        for (key, value) in footer(&description, self.columns.options, more)? {
+        let words_bytes_max = (pages_bytes / FRAGMENT_WORDS_SHARE).clamp(FRAGMENT_WORDS_BYTES_MIN, FRAGMENT_WORDS_BYTES_MAX);
+        let description = self.columns.stats.describe(BYTES_PLACEHOLDER, words_bytes_max);
+        let description = serde_json::to_string(&description).map_err(std::io::Error::from)?;
+        for (key, value) in footer(&description, &words, self.columns.options, more)? {
             self.parquet.append_key_value_metadata(KeyValue::new(key, value));
         }
         let bytes = self.parquet.into_inner()?.seal(mark)?;
         Ok((description.replacen(&bytes_text(BYTES_PLACEHOLDER), &bytes_text(bytes), 1), self.new_file))
+    }
+}
+
+impl Output<'_> {
+    /// Word filters go behind the pages.
+    fn write_words(&mut self, bytes_max: usize) -> Result<Places> {
+        let mut places = Places::new();
+        for (column, filters) in self.columns.stats.stretch_words(bytes_max) {
+            let (offset, bytes) = (self.parquet.bytes_written() as u64, filters.iter().map(|filter| filter.len() as u64).collect());
+            places.insert(column.to_string(), Place { rows: STRETCH_ROWS, offset, bytes });
+            self.parquet.write_all(&filters.concat())?;
+        }
+        Ok(places)
     }
 }
 
@@ -105,19 +131,21 @@ impl Columns<'_> {
         Ok(())
     }
 
-    pub fn close(&self, chunk: ColumnChunk) -> Result<ArrowColumnChunk> {
+    pub fn close(&mut self, chunk: ColumnChunk) -> Result<ArrowColumnChunk> {
         let Some(writer) = chunk.writer else {
             return invalid("a column chunk got no rows; this is a bug");
         };
+        self.stats.end_group(chunk.index);
         Ok(writer.close()?)
     }
 }
 
 /// Footer key-values; the sealed ones come last, where they are looked for.
-fn footer(description: &str, options: &FragmentOptions, more: &[(&str, String)]) -> Result<Vec<(String, String)>> {
+fn footer(description: &str, words: &Places, options: &FragmentOptions, more: &[(&str, String)]) -> Result<Vec<(String, String)>> {
     let own = [
         (KEY_FORMAT, FORMAT.to_string()),
         (KEY_SORT, sort_text(&options.sort)),
+        (KEY_WORDS, serde_json::to_string(words).map_err(std::io::Error::from)?),
         (KEY_FRAGMENT, description.to_string()),
         (KEY_CRC32C, CRC_PLACEHOLDER.to_string()),
     ];

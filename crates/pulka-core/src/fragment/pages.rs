@@ -44,6 +44,10 @@ impl Pages {
         self.metadata.schema()
     }
 
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     pub fn rows(&self) -> u64 {
         self.parquet().file_metadata().num_rows().max(0) as u64
     }
@@ -101,7 +105,7 @@ impl Pages {
         }
     }
 
-    fn parquet(&self) -> &ParquetMetaData {
+    pub fn parquet(&self) -> &ParquetMetaData {
         self.metadata.metadata()
     }
 

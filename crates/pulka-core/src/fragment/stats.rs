@@ -9,9 +9,13 @@ use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Result, invalid};
+use super::row_group_words::STRETCH_ROWS;
+use super::sketch::{AutomatonDescription, TextSketch, base64, fitted, unrepeated};
+use super::{FragmentOptions, Result, invalid};
 use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP, residual};
 
+/// Columns whose words are wanted most come first when there is no room for all.
+const MESSAGE: &str = "message";
 /// Longest text kept as a minimum or maximum, bytes.
 pub const TEXT_BYTES_MAX: usize = 64;
 
@@ -41,12 +45,26 @@ pub struct ColumnDescription {
     pub nulls: u64,
     pub min: Value,
     pub max: Value,
+    /// All values of a text column that has few, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<String>>,
+    /// What texts a sort column may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automaton: Option<AutomatonDescription>,
+    /// A word filter in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 impl ColumnDescription {
     /// None when the type is not one of ours.
     pub fn column(&self) -> Option<Column> {
         Some(Column { path: self.path.clone(), kind: FieldType::parse(&self.kind)? })
+    }
+
+    /// Without what prunes text: a later release may gather that in another way.
+    pub fn numbers(&self) -> ColumnDescription {
+        ColumnDescription { values: None, automaton: None, words: None, ..self.clone() }
     }
 }
 
@@ -60,10 +78,11 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub fn new(schema: &Schema) -> Result<Stats> {
+    /// With what prunes text columns too; `inspect` needs only the numbers and says so by no options.
+    pub fn new(schema: &Schema, options: Option<&FragmentOptions>) -> Result<Stats> {
         let columns = schema.fields().iter().map(|field| match Column::of(field) {
             _ if field.name() == RESIDUAL => Ok(None),
-            Some(column) => Ok(Some(ColumnStats { name: field.name().clone(), column, nulls: 0, range: Range::Empty })),
+            Some(column) => Ok(Some(ColumnStats::new(field.name(), column, options))),
             None => invalid(format!("column {} has a type that no event batch has; cast it first", field.name())),
         });
         Ok(Stats { rows: 0, raw_bytes: 0, columns: columns.collect::<Result<_>>()?, residual: BTreeMap::new() })
@@ -94,24 +113,58 @@ impl Stats {
         }
     }
 
+    /// The next values of the column `index` are in another row group.
+    pub fn end_group(&mut self, index: usize) {
+        self.columns[index].iter_mut().for_each(ColumnStats::end_group);
+    }
+
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The description of a file of `bytes`.
-    pub fn describe(&self, bytes: u64) -> Description {
+    /// By column, the word filters of the stretches of rows, in at most `bytes_max`; an empty one knows nothing.
+    pub fn stretch_words(&self, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+        let filters = self.columns.iter().flatten().map(|column| (column, column.stretch_words().to_vec()));
+        fitting(filters.collect(), bytes_max)
+    }
+
+    /// The description of a file of `bytes`, with word filters of at most `words_bytes_max`.
+    pub fn describe(&mut self, bytes: u64, words_bytes_max: usize) -> Description {
         let (min_ns, max_ns) = self.columns.iter().flatten().find_map(ColumnStats::times).unwrap_or_default();
         let names = |kinds: &BTreeSet<FieldType>| kinds.iter().map(|kind| kind.name().to_string()).collect();
+        let texts = self.words(words_bytes_max).into_iter().map(|(name, words)| (name.to_string(), base64(&words.concat())));
+        let mut words: BTreeMap<String, String> = texts.collect();
+        let mut columns: Vec<ColumnDescription> = self.columns.iter_mut().flatten().map(ColumnStats::describe).collect();
+        columns.iter_mut().for_each(|column| column.words = words.remove(&column.name));
         Description {
             rows: self.rows,
             bytes,
             raw_bytes: self.raw_bytes,
             min_ns,
             max_ns,
-            columns: self.columns.iter().flatten().map(ColumnStats::describe).collect(),
+            columns,
             residual: self.residual.iter().map(|(path, kinds)| (path.clone(), names(kinds))).collect(),
         }
     }
+
+    fn words(&self, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+        let filters = self.columns.iter().flatten().filter_map(|column| Some((column, vec![column.text.as_ref()?.words()?])));
+        fitting(filters.collect(), bytes_max)
+    }
+}
+
+/// What fits into `bytes_max` together: the message first, then the smallest.
+fn fitting(mut filters: Vec<(&ColumnStats, Vec<Vec<u8>>)>, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+    let size = |filters: &[Vec<u8>]| filters.iter().map(Vec::len).sum::<usize>();
+    filters.sort_by_key(|(column, filters)| (column.column.path != MESSAGE, size(filters)));
+    let (mut room, mut found) = (bytes_max, BTreeMap::new());
+    for (column, filters) in filters {
+        if let Some(filters) = fitted(filters, room) {
+            room -= size(&filters);
+            found.insert(column.name.as_str(), filters);
+        }
+    }
+    found
 }
 
 /// Bytes of the values, as [`Description::raw_bytes`] counts them.
@@ -130,11 +183,17 @@ fn text_span(texts: &StringArray) -> u64 {
     (offsets[texts.len()] - offsets[0]) as u64
 }
 
+/// What is known of one column; takes its arrays in the order of the rows.
 struct ColumnStats {
     name: String,
     column: Column,
     nulls: u64,
     range: Range,
+    text: Option<TextSketch>,
+    /// Rows since the last stretch ended.
+    stretch_rows: usize,
+    /// Whether Parquet's own Bloom filters tell its row groups apart.
+    has_bloom: bool,
 }
 
 /// Least and greatest value so far.
@@ -150,10 +209,53 @@ enum Range {
 }
 
 impl ColumnStats {
+    fn new(name: &str, column: Column, options: Option<&FragmentOptions>) -> ColumnStats {
+        let is_sorted_by = |options: &FragmentOptions| options.sort.iter().any(|by| by.name == name);
+        let text = options.filter(|_| column.kind == FieldType::Str).map(|options| TextSketch::new(is_sorted_by(options)));
+        let has_bloom = options.is_some_and(|options| options.bloom.iter().any(|other| other == name));
+        ColumnStats { name: name.to_string(), column, nulls: 0, range: Range::Empty, text, stretch_rows: 0, has_bloom }
+    }
+
     fn add(&mut self, array: &ArrayRef) {
         self.nulls += array.null_count() as u64;
-        let range = std::mem::replace(&mut self.range, Range::Empty);
-        self.range = range.union(Range::of(array));
+        let range = match array.as_string_opt() {
+            Some(texts) => self.add_texts(texts),
+            None => Range::of(array),
+        };
+        self.range = std::mem::replace(&mut self.range, Range::Empty).union(range);
+    }
+
+    fn add_texts(&mut self, texts: &StringArray) -> Range {
+        let (mut span, mut row) = (None, 0);
+        while row < texts.len() {
+            let end = texts.len().min(row + STRETCH_ROWS - self.stretch_rows);
+            for value in unrepeated(texts, row..end) {
+                let (min, max) = span.get_or_insert((value, value));
+                (*min, *max) = (value.min(min), value.max(max));
+                self.text.iter_mut().for_each(|text| text.add(value));
+            }
+            self.pass_rows(end - row);
+            row = end;
+        }
+        span.map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
+    }
+
+    fn pass_rows(&mut self, rows: usize) {
+        self.stretch_rows += rows;
+        if self.stretch_rows == STRETCH_ROWS {
+            self.end_group();
+        }
+    }
+
+    /// Stretches begin anew in each row group.
+    fn end_group(&mut self) {
+        if std::mem::take(&mut self.stretch_rows) > 0 {
+            self.text.iter_mut().for_each(TextSketch::end_stretch);
+        }
+    }
+
+    fn stretch_words(&self) -> &[Vec<u8>] {
+        self.text.as_ref().filter(|_| !self.has_bloom).map_or(&[], TextSketch::stretch_words)
     }
 
     fn times(&self) -> Option<(i64, i64)> {
@@ -165,7 +267,8 @@ impl ColumnStats {
         }
     }
 
-    fn describe(&self) -> ColumnDescription {
+    /// Without its words.
+    fn describe(&mut self) -> ColumnDescription {
         let (min, max) = self.range.bounds();
         ColumnDescription {
             name: self.name.clone(),
@@ -174,15 +277,16 @@ impl ColumnStats {
             nulls: self.nulls,
             min,
             max,
+            values: self.text.as_ref().and_then(TextSketch::values),
+            automaton: self.text.as_mut().and_then(TextSketch::automaton),
+            words: None,
         }
     }
 }
 
 impl Range {
+    /// Of a column of numbers, times or booleans.
     fn of(array: &ArrayRef) -> Range {
-        if let Some(array) = array.as_string_opt::<i32>() {
-            return text_range(array);
-        }
         if let Some(array) = array.as_boolean_opt() {
             return span(array.iter().flatten(), bool::cmp).map_or(Range::Empty, |(min, max)| Range::Bool(min, max));
         }
@@ -240,10 +344,6 @@ fn float_range(array: &PrimitiveArray<Float64Type>) -> Range {
         return Range::Unknown;
     }
     span(array.iter().flatten(), f64::total_cmp).map_or(Range::Empty, |(min, max)| Range::Float(min, max))
-}
-
-fn text_range(array: &StringArray) -> Range {
-    span(array.iter().flatten(), |a, b| a.cmp(b)).map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
 }
 
 /// The longest prefix, whole characters, of at most [`TEXT_BYTES_MAX`].

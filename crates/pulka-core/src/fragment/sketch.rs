@@ -1,0 +1,190 @@
+//! What a text column of a fragment holds, gathered while its values pass by: all values while they are few and short;
+//! from then on an automaton (of sort columns) and word filters.
+
+use std::ops::Range;
+
+use arrow_array::{Array, StringArray};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::automaton::{self, Automaton};
+use super::word_filter::{Gatherer, WordFilter};
+use crate::text::words;
+
+/// Values listed one by one, and the bytes of each.
+const VALUES_MAX: usize = 16;
+const VALUE_BYTES_MAX: usize = 64;
+/// Blocks of the filter of a whole fragment, which the catalog keeps: 16 KiB.
+const FRAGMENT_BLOCKS_MAX: usize = 2048;
+/// A filter is made as small as this share of false positives allows.
+const FALSE_POSITIVES: f64 = 0.08;
+/// A filter with more is left out.
+const FALSE_POSITIVES_MAX: f64 = 0.3;
+/// Values compared with to leave repetitions out.
+const SLOTS: usize = 512;
+
+/// An automaton as a footer has it: `regex` for any reader, `states` (packed, base64) for ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomatonDescription {
+    pub regex: String,
+    pub exact: bool,
+    pub states: String,
+}
+
+impl AutomatonDescription {
+    fn of(automaton: &Automaton) -> Self {
+        AutomatonDescription { regex: automaton.regex(), exact: automaton.is_exact(), states: base64(&automaton.to_bytes()) }
+    }
+}
+
+/// One text column.
+pub struct TextSketch {
+    /// None when there were too many, or one too long.
+    values: Option<Vec<String>>,
+    /// Stretches of rows that had none but `values`.
+    plain_stretches: usize,
+    automaton: Option<automaton::Builder>,
+    words: Words,
+}
+
+impl TextSketch {
+    pub fn new(with_automaton: bool) -> TextSketch {
+        let automaton = with_automaton.then(|| automaton::Builder::new(automaton::TRANSITIONS_MAX));
+        TextSketch { values: Some(Vec::new()), plain_stretches: 0, automaton, words: Words::new() }
+    }
+
+    pub fn add(&mut self, value: &str) {
+        let Some(values) = &mut self.values else { return self.gather(value) };
+        if values.iter().any(|known| known == value) {
+            return;
+        }
+        if values.len() < VALUES_MAX && value.len() <= VALUE_BYTES_MAX {
+            return values.push(value.to_string());
+        }
+        self.give_up_values();
+        self.gather(value);
+    }
+
+    fn give_up_values(&mut self) {
+        let values = self.values.take().unwrap_or_default();
+        for _ in 0..self.plain_stretches {
+            values.iter().for_each(|value| self.words.add(value));
+            self.words.end_stretch();
+        }
+        values.iter().for_each(|value| self.gather(value));
+    }
+
+    fn gather(&mut self, value: &str) {
+        if let Some(automaton) = &mut self.automaton {
+            automaton.add(value);
+        }
+        self.words.add(value);
+    }
+
+    /// What comes next is in another stretch of rows.
+    pub fn end_stretch(&mut self) {
+        match self.values {
+            Some(_) => self.plain_stretches += 1,
+            None => self.words.end_stretch(),
+        }
+    }
+
+    /// All values in order, if they are few.
+    pub fn values(&self) -> Option<Vec<String>> {
+        let mut values = self.values.clone()?;
+        values.sort_unstable();
+        Some(values)
+    }
+
+    pub fn automaton(&mut self) -> Option<AutomatonDescription> {
+        let automaton = self.automaton.take().filter(|_| self.values.is_none())?.finish()?;
+        Some(AutomatonDescription::of(&automaton))
+    }
+
+    /// The word filter of the fragment, if it is of use beside the other means.
+    pub fn words(&self) -> Option<Vec<u8>> {
+        self.values.is_none().then(|| self.words.fragment())?
+    }
+
+    /// The word filters of the stretches of rows; an empty one has all words.
+    pub fn stretch_words(&self) -> &[Vec<u8>] {
+        if self.values.is_none() { &self.words.stretches } else { &[] }
+    }
+}
+
+struct Words {
+    gatherer: Gatherer,
+    fragment: WordFilter,
+    stretches: Vec<Vec<u8>>,
+}
+
+impl Words {
+    fn new() -> Words {
+        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new() }
+    }
+
+    fn add(&mut self, value: &str) {
+        words::hashes(value, |hash| self.gatherer.add(hash));
+    }
+
+    fn end_stretch(&mut self) {
+        if self.stretches.is_empty() {
+            self.fragment = WordFilter::new(FRAGMENT_BLOCKS_MAX);
+        }
+        let filter = self.gatherer.take(&mut self.fragment);
+        self.stretches.push(stored(filter).unwrap_or_default());
+    }
+
+    fn fragment(&self) -> Option<Vec<u8>> {
+        stored(self.fragment.clone())
+    }
+}
+
+/// As a file has it, if it is of use.
+fn stored(filter: WordFilter) -> Option<Vec<u8>> {
+    let filter = filter.folded(FALSE_POSITIVES);
+    (filter.false_positives() <= FALSE_POSITIVES_MAX).then(|| filter.to_bytes())
+}
+
+/// Stored filters made to fit into `bytes_max` together, by halving them; None when they are of no use then.
+pub fn fitted(mut filters: Vec<Vec<u8>>, bytes_max: usize) -> Option<Vec<Vec<u8>>> {
+    while filters.iter().map(Vec::len).sum::<usize>() > bytes_max {
+        filters.iter_mut().for_each(|filter| *filter = halved(filter).unwrap_or_default());
+    }
+    filters.iter().any(|filter| !filter.is_empty()).then_some(filters)
+}
+
+fn halved(stored: &[u8]) -> Option<Vec<u8>> {
+    let filter = WordFilter::from_bytes(stored).filter(|_| stored.len() > 8)?;
+    let mut half = WordFilter::new(stored.len() / 16);
+    half.add_all(&filter);
+    (half.false_positives() <= FALSE_POSITIVES_MAX).then(|| half.to_bytes())
+}
+
+/// The values of some rows, most repetitions left out: what is equal to the last value in its slot comes again.
+pub fn unrepeated(texts: &StringArray, rows: Range<usize>) -> impl Iterator<Item = &str> {
+    let mut slots = [None; SLOTS];
+    let values = rows.filter(|row| texts.is_valid(*row)).map(|row| texts.value(row));
+    values.filter(move |text| slots[slot(text.as_bytes())].replace(*text) != Some(*text))
+}
+
+/// By the length and by eight bytes of both ends.
+fn slot(text: &[u8]) -> usize {
+    let eight = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let ends = match text.len() {
+        0..8 => text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)),
+        _ => eight(text.first_chunk()) ^ eight(text.last_chunk()).rotate_left(29),
+    };
+    ((ends ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % SLOTS
+}
+
+/// Bytes as they stand in JSON.
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Inverse of [`base64`]; broken text gives no bytes, which deny nothing.
+pub fn from_base64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).unwrap_or_default()
+}

@@ -1,0 +1,248 @@
+//! A search finds exactly the rows that a slow reader finds, whatever the row groups and pages are.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use proptest::prelude::*;
+use pulka_core::fragment::{FragmentOptions, SortColumn, write_fragment};
+use pulka_core::search::condition::{Condition, Match, Pattern, Test};
+use pulka_core::search::{Answer, Request, Search};
+use tempfile::TempDir;
+
+#[derive(Clone, Debug)]
+struct Event {
+    time: i64,
+    service: Option<String>,
+    message: Option<String>,
+    id: Option<String>,
+    size: Option<i64>,
+    ratio: Option<f64>,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let text = || prop_oneof![4 => "[abK ]{0,6}", 2 => "(error|Warn|größe|\n|%|_){0,4}", 1 => "\\PC{0,20}", 1 => Just("\u{212a}\u{17f}".to_string())];
+    let fields = (
+        0..200_i64,
+        prop::option::weighted(0.9, "[xy]{1,2}"),
+        prop::option::weighted(0.8, text()),
+        prop::option::weighted(0.8, "[0-9a-f]{3}"),
+        prop::option::weighted(0.8, prop_oneof![-5..5_i64, any::<i64>()]),
+        prop::option::weighted(0.8, prop_oneof![Just(f64::NAN), Just(-0.0), -5.0..5.0, Just(f64::INFINITY)]),
+    );
+    fields.prop_map(|(time, service, message, id, size, ratio)| Event { time, service, message, id, size, ratio })
+}
+
+fn any_pattern() -> impl Strategy<Value = (Match, String)> {
+    let how = prop_oneof![Just(Match::Equals), Just(Match::StartsWith), Just(Match::Contains), Just(Match::ContainsIgnoreCase)];
+    (how, prop_oneof!["[abkK ]{0,3}", Just("error".to_string()), Just("WARN".to_string()), Just("öß".to_string()), "\\PC{0,2}"])
+}
+
+fn any_condition() -> impl Strategy<Value = (&'static str, Test)> {
+    let text = |column, patterns: Vec<(Match, String)>| {
+        (column, Test::Text(patterns.iter().map(|(how, text)| Pattern::new(*how, text)).collect()))
+    };
+    prop_oneof![
+        4 => prop::collection::vec(any_pattern(), 1..3).prop_map(move |patterns| text("message", patterns)),
+        1 => "[0-9a-f]{3}".prop_map(move |id| text("id", vec![(Match::Equals, id)])),
+        1 => "[xy]{1,2}".prop_map(move |name| text("service", vec![(Match::Equals, name)])),
+        1 => (0..200_i64, 0..200_i64).prop_map(|(low, high)| ("timestamp", Test::Integers(low.min(high), high))),
+        1 => (-5..5_i64, any::<i64>()).prop_map(|(low, high)| ("size", Test::Integers(low, high))),
+        1 => (-5.0..5.0, -5.0..5.0).prop_map(|(low, high)| ("ratio", Test::Floats(low, high))),
+        1 => (any::<bool>(), prop_oneof![Just("message"), Just("size")]).prop_map(|(null, column)| (column, Test::Null(null))),
+        1 => Just(("missing", Test::Integers(0, 0))),
+    ]
+}
+
+fn batch(events: &[Event]) -> RecordBatch {
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let texts = |of: fn(&Event) -> &Option<String>| -> ArrayRef { Arc::new(events.iter().map(|event| of(event).as_deref()).collect::<StringArray>()) };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("timestamp", Arc::new(TimestampNanosecondArray::from_iter_values(events.iter().map(|event| event.time)).with_timezone("UTC"))),
+        ("service", texts(|event| &event.service)),
+        ("message", texts(|event| &event.message)),
+        ("id", texts(|event| &event.id)),
+        ("size", Arc::new(events.iter().map(|event| event.size).collect::<Int64Array>())),
+        ("ratio", Arc::new(events.iter().map(|event| event.ratio).collect::<Float64Array>())),
+        ("row", Arc::new((0..events.len() as i64).collect::<Int64Array>())),
+    ];
+    let kind = |name: &str, array: &ArrayRef| if name == "timestamp" { time.clone() } else { array.data_type().clone() };
+    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, kind(name, array), *name != "timestamp")).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
+}
+
+fn write(directory: &TempDir, name: &str, events: &[Event], row_group_bytes: usize) -> PathBuf {
+    let sort = ["service", "-timestamp"].map(SortColumn::parse).to_vec();
+    let options = FragmentOptions { sort, bloom: vec!["id".into()], row_group_bytes, dense_share: 0.0, ..FragmentOptions::default() };
+    let path = directory.path().join(name);
+    write_fragment(&[batch(events)], &path, &options).unwrap();
+    path
+}
+
+fn request(path: &Path, conditions: &[(&str, Test)]) -> Request {
+    let conditions = conditions.iter().map(|(column, test)| Condition { column: column.to_string(), test: test.clone() });
+    let columns = ["timestamp", "message", "row", "nowhere"].map(String::from).to_vec();
+    Request { path: path.to_path_buf(), columns, conditions: conditions.collect() }
+}
+
+/// None: the test cannot tell from the value, so that either is right.
+fn passes(event: &Event, column: &str, test: &Test) -> Option<bool> {
+    let within = |value: Option<i64>, low: i64, high: i64| Some(value.is_some_and(|value| low <= value && value <= high));
+    match (test, column) {
+        (Test::Integers(low, high), "timestamp") => within(Some(event.time), *low, *high),
+        (Test::Integers(low, high), "size") => within(event.size, *low, *high),
+        (Test::Floats(low, high), _) => Some(event.ratio.is_some_and(|value| value.is_nan() || (*low <= value && value <= *high))),
+        (Test::Text(patterns), _) => {
+            let value = match column {
+                "message" => &event.message,
+                "id" => &event.id,
+                _ => &event.service,
+            };
+            Some(value.as_ref().is_some_and(|value| patterns.iter().any(|pattern| slow(pattern, value))))
+        }
+        _ => None,
+    }
+}
+
+fn slow(pattern: &Pattern, value: &str) -> bool {
+    match pattern.how {
+        Match::Equals => value == pattern.text,
+        Match::StartsWith => value.starts_with(&pattern.text),
+        Match::Contains => value.contains(&pattern.text),
+        Match::ContainsIgnoreCase => pattern.matches(value.as_bytes()),
+    }
+}
+
+/// The rows found, by their number and with their message.
+fn found(batches: &[RecordBatch]) -> Vec<(i64, Option<String>)> {
+    let mut rows: Vec<(i64, Option<String>)> = Vec::new();
+    for batch in batches {
+        let numbers = batch.column_by_name("row").unwrap().as_primitive::<Int64Type>();
+        let messages = batch.column_by_name("message").map(|array| array.as_string::<i32>()); // none when all are null
+        let message = |at: usize| messages.filter(|texts| texts.is_valid(at)).map(|texts| texts.value(at).to_string());
+        rows.extend(numbers.values().iter().enumerate().map(|(at, row)| (*row, message(at))));
+    }
+    rows.sort();
+    rows
+}
+
+fn run(requests: Vec<Request>) -> Answer {
+    Search::new(requests, 1 << 30, 2).run().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_search_finds_what_a_slow_reader_finds(
+        events in prop::collection::vec(any_event(), 1..300),
+        conditions in prop::collection::vec(any_condition(), 0..4),
+        row_group_bytes in prop_oneof![Just(64_usize), Just(700), Just(1 << 20)],
+    ) {
+        let directory = TempDir::new().unwrap();
+        let path = write(&directory, "f", &events, row_group_bytes);
+        let answer = run(vec![request(&path, &conditions), request(&path, &[])]);
+        let batches = answer.batches.unwrap();
+        let kept = |event: &Event, doubt: bool| conditions.iter().all(|(column, test)| passes(event, column, test).unwrap_or(doubt));
+        let numbered = || events.iter().enumerate().map(|(row, event)| (row as i64, event));
+        let most: BTreeSet<i64> = numbered().filter(|(_, event)| kept(event, true)).map(|(row, _)| row).collect();
+        let rows = found(&batches[0]);
+        for (row, message) in &rows {
+            prop_assert!(most.contains(row), "row {row} passes no test");
+            prop_assert_eq!(message, &events[*row as usize].message);
+        }
+        if conditions.iter().all(|(_, test)| !matches!(test, Test::Null(_))) {
+            prop_assert_eq!(rows.len(), most.len());
+        }
+        for (column, test) in &conditions {
+            if let (Test::Null(null), [_]) = (test, conditions.as_slice()) {
+                let wanted = events.iter().filter(|event| *null == if *column == "size" { event.size.is_none() } else { event.message.is_none() });
+                prop_assert!(rows.len() >= wanted.count());
+            }
+        }
+        prop_assert_eq!(found(&batches[1]).len(), events.len());
+        prop_assert_eq!(answer.rows, rows.len() + events.len());
+    }
+}
+
+fn numbered(count: usize, message: impl Fn(usize) -> String) -> Vec<Event> {
+    let event = |row: usize| Event {
+        time: row as i64,
+        service: Some("x".into()),
+        message: Some(message(row)),
+        id: Some(format!("{row:08x}")),
+        size: Some(row as i64),
+        ratio: None,
+    };
+    (0..count).map(event).collect()
+}
+
+fn contains(text: &str) -> (&'static str, Test) {
+    ("message", Test::Text(vec![Pattern::new(Match::Contains, text)]))
+}
+
+#[test]
+fn row_groups_are_left_out_by_what_knows_them() {
+    let directory = TempDir::new().unwrap();
+    let path = write(&directory, "f", &numbered(20_000, |row| format!("message {row}")), 40_000);
+    let id = |text: &str| ("id", Test::Text(vec![Pattern::new(Match::Equals, text)]));
+    let answer = run(vec![request(&path, &[id("00000fa0x")])]);
+    assert!(answer.row_groups >= 5 && answer.rows == 0, "{} groups", answer.row_groups);
+    assert!(answer.pruned["min_max"] > 0 && answer.pruned["bloom"] > 0, "{:?}", answer.pruned);
+    let whole = std::fs::metadata(&path).unwrap().len();
+    assert!(answer.bytes_read < whole / 2, "{} of {whole} bytes", answer.bytes_read);
+    let answer = run(vec![request(&path, &[id("00000fa0")])]);
+    assert_eq!(answer.rows, 1);
+    let answer = run(vec![request(&path, &[("timestamp", Test::Integers(-9, -1))])]);
+    assert_eq!(answer.pruned["min_max"], answer.row_groups);
+}
+
+#[test]
+fn more_than_the_bound_ends_the_search() {
+    let directory = TempDir::new().unwrap();
+    let path = write(&directory, "f", &numbered(5_000, |row| format!("message {row}")), 20_000);
+    for (bytes_max, ends) in [(1 << 20, false), (10_000, true), (0, true)] {
+        let answer = Search::new(vec![request(&path, &[contains("message")])], bytes_max, 2).run().unwrap();
+        assert_eq!(answer.batches.is_none(), ends, "{bytes_max} bytes");
+        assert!(!answer.cancelled);
+    }
+}
+
+#[test]
+fn a_text_that_is_nearly_everywhere_ends_the_search_early() {
+    let directory = TempDir::new().unwrap();
+    let path = write(&directory, "f", &numbered(200_000, |row| format!("message {} of many", row * 7919 % 200_000)), 32 << 20);
+    let answer = Search::new(vec![request(&path, &[contains("many")])], 1 << 30, 1).run().unwrap();
+    assert!(answer.batches.is_none() && !answer.cancelled);
+    let whole = Search::new(vec![request(&path, &[contains("absent")])], 1 << 30, 1).run().unwrap();
+    assert!(answer.bytes_read < whole.bytes_read / 2, "{} of {} bytes", answer.bytes_read, whole.bytes_read);
+}
+
+#[test]
+fn a_search_can_be_cancelled() {
+    let directory = TempDir::new().unwrap();
+    let path = write(&directory, "f", &numbered(1_000, |row| format!("message {row}")), 1 << 20);
+    let search = Search::new(vec![request(&path, &[contains("7")])], 1 << 30, 2);
+    search.cancel();
+    let answer = search.run().unwrap();
+    assert!(answer.cancelled && answer.batches.is_none());
+}
+
+#[test]
+fn broken_bytes_are_an_error_or_an_answer() {
+    let directory = TempDir::new().unwrap();
+    let path = write(&directory, "f", &numbered(300, |row| format!("message {row}")), 2_000);
+    let bytes = std::fs::read(&path).unwrap();
+    let broken = directory.path().join("broken");
+    for at in (0..bytes.len()).step_by(11) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x41;
+        std::fs::write(&broken, &changed).unwrap();
+        let _ = Search::new(vec![request(&broken, &[contains("7")])], 1 << 30, 1).run();
+    }
+    assert!(Search::new(vec![request(&directory.path().join("nowhere"), &[])], 1 << 30, 1).run().is_err());
+}

@@ -234,7 +234,7 @@ class DataFusionEngine:
     async def _search(self, query: _Query, sources: list[_Source]) -> None:
         bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
-            files = {str(Path(self._object_path(one)).absolute()): one for one in source.fragments}
+            files = {self._object_path(one): one for one in source.fragments}
             source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
 
     def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:

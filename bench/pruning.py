@@ -24,20 +24,20 @@ from pulka import _native
 from table import markdown
 
 FLUSHED_ROWS, MERGED_ROWS, NARROW_ROWS = 1_000, 16_000, 4_000
-BUDGETS = (16, 64, 256)
+BUDGETS = (16, 64, 128, 256)
 VALUES_MAX, VALUE_BYTES_MAX = 16, 64
 QUERIES = 400
 WORDS_TRIED = 200
+MESSAGE = "message"
 
 
 @dataclass
 class Dataset:
-    """Events in order of arrival, as one table, with the sort schema they would have and the column searched for words."""
+    """Events in order of arrival, as one table, with the sort schema they would have."""
 
     name: str
     table: pa.Table
     sort: tuple[str, ...]
-    message: str
 
     def write(self, rows: pa.Table, path: Path, sort: tuple[str, ...] | None = None) -> dict[str, object]:
         """A fragment of `rows`; its description."""
@@ -70,25 +70,26 @@ def cut(table: pa.Table, rows: int) -> list[pa.Table]:
 def datasets() -> Iterator[Dataset]:
     """The real sets that are there."""
     if path := security_events():
-        options = _native.DecodeOptions(timestamp_fields=["@timestamp", "TimeCreated", "EventTime"])
+        times = ["@timestamp", "TimeCreated", "EventTime"]
+        options = _native.DecodeOptions(timestamp_fields=times, rename={"Message": MESSAGE})
         batches = [_native.decode_json(body, 1_767_225_600_000_000_000, options).batch for body in bodies(path)]
-        yield dataset("security-events", batches, ("Channel", "Hostname", "Image", "-timestamp"), "Message")
+        yield dataset("security-events", batches, ("Channel", "Hostname", "Image", "-timestamp"))
     if folder := nezha():
-        yield csv(folder / "log", "Nezha logs", "TimeUnixNano", ("PodName", "-timestamp"), "Log")
-        yield csv(folder / "trace", "Nezha spans", "StartTimeUnixNano", ("PodName", "OperationName", "-timestamp"), "OperationName")
+        yield csv(folder / "log", "Nezha logs", "TimeUnixNano", ("PodName", "-timestamp"))
+        yield csv(folder / "trace", "Nezha spans", "StartTimeUnixNano", ("PodName", "OperationName", "-timestamp"))
 
 
-def csv(folder: Path, name: str, time: str, sort: tuple[str, ...], message: str) -> Dataset:
+def csv(folder: Path, name: str, time: str, sort: tuple[str, ...]) -> Dataset:
     """All files of a folder, in the order of their minutes."""
-    options = _native.DecodeOptions(timestamp_fields=[time])
+    options = _native.DecodeOptions(timestamp_fields=[time], rename={"Log": MESSAGE})
     bodies_ = [path.read_bytes() for path in sorted(folder.glob("*.csv"))]
-    return dataset(name, [_native.decode_csv(body, 1_767_225_600_000_000_000, options).batch for body in bodies_], sort, message)
+    return dataset(name, [_native.decode_csv(body, 1_767_225_600_000_000_000, options).batch for body in bodies_], sort)
 
 
-def dataset(name: str, batches: list[pa.RecordBatch | None], sort: tuple[str, ...], message: str) -> Dataset:
+def dataset(name: str, batches: list[pa.RecordBatch | None], sort: tuple[str, ...]) -> Dataset:
     """One table of all batches."""
     whole = _native.normalize([batch for batch in batches if batch is not None], {}, 1000, 0.01)
-    return Dataset(name, pa.Table.from_batches([whole]), sort, message)
+    return Dataset(name, pa.Table.from_batches([whole]), sort)
 
 
 def sizes(data: Dataset) -> list[object]:
@@ -160,18 +161,19 @@ def by_level(data: Dataset, prefixes: bool) -> Iterator[list[object]]:
         everything = column_of([data.table], name).held[0]
         for level, pieces in data.levels():
             column = column_of(pieces, name)
-            packed = column.automata(64)
-            regexes = [len(_native.automaton_regex(one)) for one in packed if one]
+            packed = {budget: [one for one in column.automata(budget) if one] for budget in BUDGETS}
+            regexes = [len(_native.automaton_regex(one)) for one in packed[64]]
             yield [
                 data.name, f"`{name}` ({len(everything)})", level, len(pieces), f"{statistics.median(map(len, column.held)):.0f}",
                 *removed(column, queried(everything, prefixes)),
-                f"{statistics.mean(map(len, packed)):.0f}", f"{statistics.mean(regexes):.0f}" if regexes else "-", max(regexes, default="-"),
+                *(f"{statistics.mean(map(len, some)):.0f}" if some else "-" for some in packed.values()),
+                f"{statistics.mean(regexes):.0f}" if regexes else "-", max(regexes, default="-"),
             ]  # fmt: skip
 
 
 def words(data: Dataset) -> Iterator[list[object]]:
     """How large the word filters are, and how often they seem to have a word that is elsewhere in the data only."""
-    everywhere = sorted(words_of(data.table[data.message]))
+    everywhere = sorted(words_of(data.table[MESSAGE]))
     for level, pieces in data.levels():
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             yield [data.name, level, *word_figures(data, pieces, everywhere, Path(folder))]
@@ -189,8 +191,8 @@ def word_figures(data: Dataset, pieces: list[pa.Table], everywhere: list[str], f
     for number, piece in enumerate(pieces[:: max(1, len(pieces) // 40)]):
         path = folder / str(number)
         described = data.write(piece, path)
-        stats = next((one for one in described["columns"] if one["name"] == data.message), None)
-        own = words_of(piece[data.message])
+        stats = next((one for one in described["columns"] if one["name"] == MESSAGE), None)
+        own = words_of(piece[MESSAGE])
         absent = [word for word in rng.sample(everywhere, min(4 * WORDS_TRIED, len(everywhere))) if word not in own][:WORDS_TRIED]
         if stats is None or not absent:
             continue
@@ -202,8 +204,8 @@ def word_figures(data: Dataset, pieces: list[pa.Table], everywhere: list[str], f
         if "words" in stats:
             filter_ = b64decode(stats["words"])
             fragment_wrong.append(sum(_native.word_filters_match([filter_], [(word,)])[0] for word in absent) / len(absent))
-        if data.message in places:
-            groups = [len(_native.matching_row_groups(str(path), data.message, [word])) for word in absent]
+        if MESSAGE in places:
+            groups = [len(_native.matching_row_groups(str(path), MESSAGE, [word])) for word in absent]
             group_wrong.append(sum(groups) / len(absent) / pq.ParquetFile(path).num_row_groups)
 
     def percent(values: list[float], digits: int = 1) -> str:
@@ -226,7 +228,7 @@ def main() -> None:
     print(markdown("Sorted against unsorted", columns, [sizes(data) for data in sets]))
     columns = [
         "data", "column (values)", "level", "fragments", "values each", "min/max", "+ values", *(f"+ automaton {n}" for n in BUDGETS),
-        "packed bytes", "regex chars", "longest",
+        *(f"bytes {n}" for n in BUDGETS), "regex chars 64", "longest",
     ]  # fmt: skip
     for title, prefixes in (("Equality", False), ("Prefix", True)):
         print(markdown(f"{title}: removed of the fragments without a match", columns, [row for data in sets for row in by_level(data, prefixes)]))
@@ -234,7 +236,7 @@ def main() -> None:
         "data", "level", "fragments", "words each", "catalog bytes", "of file", "have a filter", "wrongly kept", "in file", "have filters",
         "groups wrongly kept",
     ]  # fmt: skip
-    print(markdown("Words", columns, [row for data in sets if data.message not in data.sort for row in words(data)]))
+    print(markdown("Words", columns, [row for data in sets if MESSAGE in data.table.column_names for row in words(data)]))
 
 
 if __name__ == "__main__":

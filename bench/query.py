@@ -7,6 +7,7 @@ compared with DuckDB's. The best of `--rounds` runs of each query counts, as CPU
 import argparse
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -36,8 +37,8 @@ def cpu():
 if engine == "duckdb":
     import duckdb
     c = duckdb.connect(); c.execute("SET threads=2"); c.execute("SET TimeZone='UTC'")
-    c.execute(f"CREATE VIEW logs AS SELECT * FROM read_parquet({files!r}, union_by_name=true)")
-    run = lambda q: c.execute(q).fetch_arrow_table().to_pylist()
+    c.execute(f"CREATE VIEW logs AS SELECT * REPLACE (timestamp::TIMESTAMP_NS AS timestamp) FROM read_parquet({files!r}, union_by_name=true)")
+    run = lambda q: c.execute(q).to_arrow_table().to_pylist()
 elif engine == "polars":
     import polars as pl
     c = pl.SQLContext(logs=pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore"))
@@ -62,7 +63,7 @@ for name, q in queries.items():
         for _ in range(rounds):
             before = cpu(); rows = run(q); used = cpu() - before
             best = used if best is None else min(best, used)
-        answer[name] = (best, json.dumps(rows, default=str)[:2000] if engine == "duckdb" else None)
+        answer[name] = (best, [{k: str(v) if hasattr(v, "year") else v for k, v in row.items()} for row in rows] if engine == "duckdb" else None)
     except Exception as error:
         answer[name] = (None, str(error)[:100])
 print(json.dumps(answer))
@@ -82,7 +83,24 @@ def ours(lake: Server, queries: dict[str, str], rounds: int) -> dict[str, float]
     return best
 
 
-def peer(engine: str, files: list[str], queries: dict[str, str], rounds: int) -> dict[str, tuple[float | None, str | None]]:
+Answers = dict[str, tuple[float | None, list[dict[str, object]] | str | None]]
+
+
+def _compare(lake: Server, queries: dict[str, str], oracle: Answers) -> None:
+    """Every answer is DuckDB's."""
+    for name, (used, expected) in oracle.items():
+        assert used is not None, f"DuckDB fails at {name}: {expected}"
+        rows = json.loads(lake.query(queries[name]))["rows"]
+        assert [_plain(row) for row in rows] == [_plain(row) for row in expected], name
+
+
+def _plain(row: dict[str, object]) -> dict[str, object]:
+    """Times to the microsecond and floats to nine digits, as both sides print them."""
+    times = {k: re.sub(r"[TZ]|\+00:00|\.0+(?=Z|\+|$)", " ", str(v)).strip()[:26] for k, v in row.items() if k in ("timestamp", "m")}
+    return {k: times.get(k) or (float(f"{v:.9g}") if isinstance(v, float) else v) for k, v in row.items()}
+
+
+def peer(engine: str, files: list[str], queries: dict[str, str], rounds: int) -> Answers:
     """Best CPU-seconds of each query in a process of its own; empty when the peer is not installed."""
     if importlib.util.find_spec(engine) is None:
         return {}
@@ -105,10 +123,11 @@ def main() -> None:
         queries = {name: sql.replace("{t}", "logs").replace("{trace}", trace) for name, sql in QUERIES.items()}
         mine = ours(lake, queries, given.rounds)
         peers = {engine: peer(engine, files, queries, given.rounds) for engine in ("duckdb", "polars", "chdb", "datafusion")}
+        _compare(lake, queries, peers["duckdb"])
     _print(given.rows, len(files), mine, peers)
 
 
-def _print(rows: int, files: int, mine: dict[str, float], peers: dict[str, dict[str, tuple[float | None, str | None]]]) -> None:
+def _print(rows: int, files: int, mine: dict[str, float], peers: dict[str, Answers]) -> None:
     table: list[list[object]] = []
     for name in QUERIES:
         cells = [_ms(peers[engine].get(name, (None, None))[0]) for engine in peers]

@@ -89,13 +89,17 @@ class Server:
             thread.join()
         return rows[0]
 
-    def settle(self, timeout_s: float = 300) -> None:
-        """Wait until everything is in fragments and nothing is left to merge."""
+    def settle(self, timeout_s: float = 300, quiet_s: float = 15) -> None:
+        """Wait until everything is in fragments and nothing is merged any more; a window of this very hour stays open."""
         end = time.monotonic() + timeout_s
+        seen, since = None, time.monotonic()
         while time.monotonic() < end:
-            if self.metric("pulka_writer_buffered_bytes") == 0 and self.metric("pulka_compaction_pending") == 0:
+            buffered, pending, merges = (self.metric(f"pulka_{name}") for name in ("writer_buffered_bytes", "compaction_pending", "compaction_merges"))
+            if seen != (buffered, pending, merges):
+                seen, since = (buffered, pending, merges), time.monotonic()
+            if buffered == 0 and (pending == 0 or time.monotonic() - since > quiet_s):
                 return
-            time.sleep(0.2)
+            time.sleep(0.5)
         raise TimeoutError("the store did not settle")
 
     def query(self, sql: str, format_: str = "json") -> bytes:

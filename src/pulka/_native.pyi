@@ -100,8 +100,42 @@ def write_fragment(
     words?}], residual: {path: [types]}}; `states` and `words` are base64, for `automata_match` and `word_filters_match`.
     The same JSON is in the footer as `pulka.fragment`, beside every item of `metadata`."""
 
-def merge_fragments(inputs: Sequence[str], path: str, *, declared: Mapping[str, str], sort: Sequence[str], bloom: Sequence[str], metadata: Mapping[str, str], row_group_bytes: int = 32 << 20, zstd_level: int = 3, columns_max: int = 1000, dense_share: float = 0.01) -> str:
-    """Merge sorted fragments (local files) into one sorted fragment; same result as `write_fragment`."""
+@final
+class Cancel:
+    """Stops the merges that were given it, from any thread."""
+
+    def __init__(self) -> None: ...
+    def cancel(self) -> None: ...
+    @property
+    def cancelled(self) -> bool: ...
+
+class Cancelled(Exception):
+    """A merge was stopped by its `Cancel`; none of its files is left."""
+
+def merge_fragments(
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    declared: Mapping[str, str],
+    sort: Sequence[str],
+    bloom: Sequence[str],
+    metadata: Mapping[str, str],
+    row_group_bytes: int = 32 << 20,
+    zstd_level: int = 3,
+    columns_max: int = 1000,
+    dense_share: float = 0.01,
+    memory_bytes: int = 128 << 20,
+    output_rows: int = 0,
+    # Per input the rows to leave out (true), or None.
+    drop: Sequence[pa.BooleanArray | None] | None = None,
+    cancel: Cancel | None = None,
+) -> list[str]:
+    """Merge sorted fragments (local files) into new sorted ones, fsynced: paths of `outputs`, in order, as many as are needed.
+
+    Returns their descriptions, as `write_fragment` does: 1 to len(outputs), none when every row is dropped. With `output_rows` the next output
+    begins once the current one has that many rows and the leading sort key (all sort columns but a last `timestamp`) changes, so
+    outputs are disjoint in that key; the last one takes the rest. Each footer has `metadata`, `pulka.id` (the stem of its path)
+    and `pulka.outputs` (a JSON list of the stems of all outputs written). A merge that fails leaves no file."""
 
 def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
     """Footer key-values of a fragment. With `verify`, also decode every page and check row count, sort order and statistics; ValueError says what is wrong."""

@@ -1,6 +1,6 @@
 """Wires the lake: the only file that names implementations.
 
-Start order follows the data: catalog, journal (recovery), writer (replay), then intake, engine and the listeners, so
+Start order follows the data: catalog, object store, journal (recovery), writer (replay), then intake, engine and the listeners, so
 nothing is asked before everything acknowledged is visible again. Stop order is the reverse.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import uvicorn
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
@@ -28,50 +28,64 @@ from pulka.errors import Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
+from pulka.model.windows import TimeRange
+from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
+from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
 from pulka.store.collect import orphans
-from pulka.store.compaction import CompactionSettings, Compactor
+from pulka.store.compaction import CompactionCounts, CompactionSettings, Compactor
+from pulka.store.deletes import Deletes, alike
+from pulka.store.download import Downloads
 from pulka.store.fragments import FragmentObjects, WriteOptions
+from pulka.store.location import Patience, confirm, open_store, probe
+from pulka.store.merge import Merger
+from pulka.store.plan import Merge, by_span, plan, urgency
 from pulka.store.repair import Repaired, repair
+from pulka.store.retention import Keeping
+from pulka.store.rewrite import Rewriter
+from pulka.store.turns import in_turn
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
 from pulka.surfaces.http.listener import listen
 from pulka.surfaces.http.otlp_grpc import create_grpc_server
-from pulka.surfaces.http.services import HttpSettings, Services
+from pulka.surfaces.http.services import Check, HttpSettings, Services
 from pulka.telemetry import Registry
 
-__all__ = ["Announce", "Lake", "Offline", "delete_orphans", "offline", "open_lake", "repair_catalog", "run", "serve", "state_lock"]
+__all__ = [
+    "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
+    "run", "serve", "state_lock",
+]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
 log = logging.getLogger("pulka")
 
 
+_BUSY = "stop that one, or give this one a directory of its own with --state-dir"
+
+
 @contextlib.contextmanager
-def state_lock(directory: Path) -> Iterator[None]:
-    """Hold the state directory for one process; Misconfigured names the process that has it."""
+def state_lock(directory: Path, hint: str = _BUSY) -> Iterator[None]:
+    """Hold the state directory for one process; Misconfigured names the process that has it, and `hint` what to do then."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / "lock").open("a+")
     except OSError as error:
         raise Misconfigured(f"{directory} cannot be used: {error.strerror}", hint="name another with --state-dir") from error
     with file:
-        _take(file, directory)
+        _take(file, directory, hint)
         yield
 
 
-def _take(file: IO[str], directory: Path) -> None:
+def _take(file: IO[str], directory: Path, hint: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         owner = file.read().strip() or "unknown"
-        raise Misconfigured(
-            f"{directory} is in use by another Pulka (process {owner})",
-            hint="stop that one, or give this one a directory of its own with --state-dir",
-        ) from None
+        raise Misconfigured(f"{directory} is in use by another Pulka (process {owner})", hint=hint) from None
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))
@@ -97,6 +111,9 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.enter_context(state_lock(settings.state_dir))
         catalog = await SqlCatalog.open(_catalog_url(settings), clock)
         stack.push_async_callback(catalog.close)
+        store = _store(settings)
+        await probe(store, str(settings["objects_url"]))
+        await confirm(store, catalog)
         journal = await WalJournal.open(
             settings.state_dir / "journal",
             clock=clock,
@@ -107,7 +124,8 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             backlog_bytes_max=settings["journal_backlog_bytes_max"],
         )
         stack.push_async_callback(journal.close)
-        objects = _fragment_objects(settings)
+        cache = await _cache(settings, store, stack)
+        objects = FragmentObjects(store, settings.state_dir / "spool", cache)
         writer = Writer(journal, catalog, objects, clock, _writer_settings(settings))
         await writer.start()
         stack.push_async_callback(writer.close)
@@ -115,23 +133,34 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         writer.flushed.append(compactor.published)
         compactor.start()
         stack.push_async_callback(compactor.close)
-        _measure(metrics, writer, compactor)
         intake = Intake(journal, clock, _intake_settings(settings), metrics)
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
+        scratch = _fresh_directory(settings.state_dir / "scratch")
         engine = DataFusionEngine(
             catalog,
             writer,
-            lambda fragment: _path(settings, fragment),
+            objects,
             clock=clock,
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
             search_bytes=settings["search_bytes_max"],
             threads=settings.threads,
-            scratch=_fresh_directory(settings.state_dir / "scratch"),
+            scratch=scratch,
+            retention_s=settings["retention_s"],
         )
-        services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics)
+        conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
+        rewriter = _rewriter(settings, catalog, objects, conditions, clock)
+        rewriter.start()
+        stack.push_async_callback(rewriter.close)
+        _measure(metrics, writer, compactor, rewriter, cache)
+        services = Services(
+            intake, engine, catalog, clock, fresh=writer,
+            deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]),
+            settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
+        )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
 
 
@@ -242,8 +271,8 @@ class Offline:
     settings: Settings
 
     def path(self, fragment: Fragment) -> str:
-        """Where a fragment's file is."""
-        return _path(self.settings, fragment)
+        """Where a fragment's file is: a path or a URL."""
+        return f"{str(self.settings['objects_url']).rstrip('/') or self.settings.state_dir / 'objects'}/{fragment.key}"
 
     def check(self, *, verify: bool) -> AsyncIterator[Finding]:
         """What is wrong in the store, if anything; `verify` reads every page."""
@@ -281,9 +310,39 @@ async def delete_orphans(settings: Settings) -> AsyncIterator[str]:
                 yield key
 
 
+async def compaction_plan(settings: Settings) -> list[Merge]:
+    """What a compactor would merge now, in its order."""
+    async with offline(settings) as lake:
+        limits = _compaction_settings(settings)
+        merges: list[Merge] = []
+        for tenant in await lake.catalog.tenants():
+            for table in await lake.catalog.tables(tenant):
+                found = await lake.catalog.snapshot(tenant, table, TimeRange())
+                groups = (group for members in by_span(found.fragments).values() for group in alike(members, found.deletes))
+                merges += (merge for group in groups for merge in plan(group, SystemClock().now_ns(), limits))
+        return list(in_turn(sorted(merges, key=urgency), limits.turn_bytes))
+
+
+async def compact(settings: Settings) -> AsyncIterator[CompactionCounts]:
+    """Merge until nothing is left to merge; yields what was done so far after each merge."""
+    busy = "that one merges by itself; stop it first, or only look: `pulka store compact --plan`"
+    with state_lock(settings.state_dir, busy):
+        async with offline(settings) as lake:
+            objects = _offline_objects(settings)
+            await asyncio.to_thread(objects.prepare)
+            compactor = Compactor(lake.catalog, objects, SystemClock(), _compaction_settings(settings))
+            async for _ in compactor.run_to_the_end():
+                yield compactor.counts
+
+
+async def probe_objects(settings: Settings) -> None:
+    """Raise what stands between this machine and its object store."""
+    await probe(_store(settings), str(settings["objects_url"]))
+
+
 def _offline_objects(settings: Settings) -> FragmentObjects:
     """With a spool of its own: a lake that runs beside empties and uses the other."""
-    return _fragment_objects(settings, "spool-offline")
+    return FragmentObjects(_store(settings), settings.state_dir / "spool-offline")
 
 
 def _fresh_directory(path: Path) -> Path:
@@ -297,16 +356,20 @@ def _catalog_url(settings: Settings) -> str:
     return str(settings["catalog_url"]) or f"sqlite:///{settings.state_dir / 'catalog.sqlite'}"
 
 
-def _store(settings: Settings) -> LocalStore:
-    return LocalStore(str(settings.state_dir / "objects"), mkdir=True)
+def _store(settings: Settings) -> ObjectStore:
+    patience = Patience(settings["objects_timeout_s"], settings["objects_retry_s"])
+    return open_store(str(settings["objects_url"]), settings.state_dir / "objects", patience)
 
 
-def _fragment_objects(settings: Settings, spool: str = "spool") -> FragmentObjects:
-    return FragmentObjects(_store(settings), settings.state_dir / spool)
-
-
-def _path(settings: Settings, fragment: Fragment) -> str:
-    return str(settings.state_dir / "objects" / fragment.key)
+async def _cache(settings: Settings, store: ObjectStore, stack: contextlib.AsyncExitStack) -> FragmentCache | None:
+    """Copies of a remote store's fragments; a local store is read in place."""
+    if isinstance(store, LocalStore):
+        return None
+    downloads = Downloads(store, settings["objects_concurrency"])
+    cache = FragmentCache(settings.state_dir / "cache", settings["cache_bytes_max"], downloads)
+    await asyncio.to_thread(cache.prepare)
+    stack.push_async_callback(cache.close)
+    return cache
 
 
 def _intake_settings(settings: Settings) -> IntakeSettings:
@@ -331,12 +394,25 @@ def _writer_settings(settings: Settings) -> WriterSettings:
     )
 
 
+def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects, conditions: Conditions, clock: Clock) -> Rewriter:
+    write = _write_options(settings, settings["zstd_level"])
+    merger = Merger(catalog, objects, clock, write, settings["compaction_memory_bytes"])
+    return Rewriter(
+        catalog, merger, conditions.matching, clock, default_s=settings["retention_s"], interval_s=settings["rewrite_interval_s"]
+    )  # fmt: skip
+
+
 def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
         inputs_max=settings["compaction_inputs_max"],
-        input_bytes_max=settings["compaction_bytes_max"],
+        memory_bytes=settings["compaction_memory_bytes"],
+        cpu_share=min(1.0, settings["compaction_cpu_share"]),
+        # The inputs of a merge are leased at once, and the cache of a remote store must hold them.
+        input_bytes_max=min(settings["compaction_bytes_max"], settings["cache_bytes_max"]),
         closed_after_s=settings["compaction_idle_s"],
+        fold_bytes=settings["compaction_fold_bytes"],
+        locality_rows=settings["locality_rows"],
         interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
         retired_grace_s=settings["collect_grace_s"],
         write=_write_options(settings, settings["zstd_level"]),
@@ -347,12 +423,51 @@ def _http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
 
 
-def _measure(metrics: Registry, writer: Writer, compactor: Compactor) -> None:
+def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
+    """What /readyz asks."""
+
+    async def catalog_answers() -> str:
+        try:
+            await catalog.positions(0)
+        except Exception as error:
+            return f"the catalog does not answer ({type(error).__name__}); see the log"
+        return ""
+
+    async def flushes_work() -> str:
+        failing = writer.failing
+        return f"{', '.join(failing[:5])} cannot be turned into fragments; the journal keeps the rows, the log has the reason" if failing else ""
+
+    return {"catalog": catalog_answers, "writer": flushes_work}
+
+
+def _measure(
+    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None
+) -> None:  # fmt: skip
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
-    for name in ("flushes", "fragments", "rows", "failures", "conflicts"):
+    for name in ("flushes", "fragments", "rows", "bytes", "failures", "conflicts"):
         gauge(f"pulka_writer_{name}", f"Writer {name} since the start", partial(getattr, writer.counts, name))
-    gauge("pulka_compaction_pending", "Windows that compaction still has to look at", lambda: compactor.pending)
-    for name in ("merges", "failures", "conflicts", "collected"):
+    gauge("pulka_compaction_pending", "Days of a table with something to merge, now or once a window has ended", lambda: compactor.pending)
+    for name in ("merges", "rows", "bytes_read", "bytes_written", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))
+    for name in ("rewrites", "retired", "rows_removed", "deletes_done", "failures", "conflicts"):
+        gauge(f"pulka_removal_{name}", f"Removal {name} since the start", partial(getattr, rewriter.counts, name))
+    gauge("pulka_compaction_busy_seconds", "Time spent in merges since the start", lambda: compactor.counts.busy_s)
+    gauge("pulka_write_amplification", "Bytes written by flushes and merges per byte flushed", partial(_amplification, writer, compactor))
+    for name in ("merges", "fragments", "bytes"):
+        read = partial(_backlog, compactor, name)
+        metrics.gauges(f"pulka_compaction_backlog_{name}", f"Due now: {name} to merge, by stage", read, "stage")
+    if cache is not None:
+        gauge("pulka_cache_bytes", "Bytes of the copies in the fragment cache", lambda: cache.bytes)
+        gauge("pulka_cache_pinned_bytes", "Bytes of the copies that queries and merges read now", lambda: cache.pinned_bytes)
+        for name in ("hits", "misses", "evictions", "fetched_bytes"):
+            gauge(f"pulka_cache_{name}", f"Fragment cache {name} since the start", partial(getattr, cache.counts, name))
+
+
+def _amplification(writer: Writer, compactor: Compactor) -> float:
+    return 1 + compactor.counts.bytes_written / max(1, writer.counts.bytes)
+
+
+def _backlog(compactor: Compactor, name: str) -> dict[tuple[str, ...], float]:
+    return {(stage,): getattr(entry, name) for stage, entry in compactor.backlog().items()}

@@ -5,7 +5,7 @@ Our own, because the client library's process-wide registry would make two serve
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 __all__ = ["CONTENT_TYPE", "Counter", "Histogram", "Registry"]
@@ -42,16 +42,17 @@ class Counter:
 
 
 class Gauge:
-    """A number that is asked for when it is printed."""
+    """A number per combination of label values that is asked for when it is printed."""
 
     kind = "gauge"
 
-    def __init__(self, name: str, read: Callable[[], float]) -> None:
-        self._name, self._read = name, read
+    def __init__(self, name: str, labels: _Labels, read: Callable[[], Mapping[_Labels, float]]) -> None:
+        self._name, self._labels, self._read = name, labels, read
 
     def lines(self) -> Iterator[str]:
-        """Its one sample in the text format."""
-        yield f"{self._name} {_number(self._read())}"
+        """Its samples in the text format."""
+        for labels, value in sorted(self._read().items()):
+            yield f"{self._name}{_braces(self._labels, labels)} {_number(value)}"
 
 
 class Histogram:
@@ -96,7 +97,11 @@ class Registry:
 
     def gauge(self, name: str, sentence: str, read: Callable[[], float]) -> None:
         """A gauge; the last `read` given for a name counts."""
-        self._metrics[name] = (sentence, Gauge(name, read))
+        self.gauges(name, sentence, lambda: {(): read()})
+
+    def gauges(self, name: str, sentence: str, read: Callable[[], Mapping[_Labels, float]], *labels: str) -> None:
+        """A gauge per combination of the values of `labels`."""
+        self._metrics[name] = (sentence, Gauge(name, labels, read))
 
     def histogram(self, name: str, sentence: str, *labels: str, bounds: Sequence[float] = SECONDS) -> Histogram:
         """A histogram; names end in their unit."""

@@ -26,6 +26,7 @@ class Up:
     state: Path
     log: Path
     grpc: str
+    objects_url: str = ""
 
     def ingest(self, table: str, body: bytes, **headers: str) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/api/v1/ingest/{table}", content=body, headers=headers, timeout=60)
@@ -69,7 +70,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
         env = environment(state or tmp_path / "state", http_listen=f"127.0.0.1:{port}", **settings)
         with log.open("wb") as out:
             process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=env, stderr=out, stdout=out)
-        up = Up(process, f"http://127.0.0.1:{port}", state or tmp_path / "state", log, f"127.0.0.1:{grpc_port}")
+        url, objects_url = f"http://127.0.0.1:{port}", str(settings.get("objects_url", ""))
+        up = Up(process, url, state or tmp_path / "state", log, f"127.0.0.1:{grpc_port}", objects_url)
         running.append(up)
         wait_ready(up)
         return up

@@ -8,6 +8,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 from tests.flow.conftest import Up, ndjson
@@ -37,13 +38,25 @@ def test_full_disk(start: Callable[..., Up]) -> None:
     acked = 30 - len(refused)
     assert up.query("SELECT count(DISTINCT n) AS n FROM logs")[0]["n"] == acked
     assert httpx.get(f"{up.url}/healthz").is_success
+    assert ready(up, 503)["checks"]["writer"].startswith("default/logs cannot be turned into fragments")
     limit_files(up, resource.RLIM_INFINITY)
     assert [send(up, n).status_code for n in range(30)] == [200] * 30  # retries of what was refused, and of what was not
     assert up.query("SELECT count(*) AS c, count(DISTINCT n) AS n FROM logs") == [{"c": 6000, "n": 30}]
     flushed(up, 6000)
+    assert ready(up, 200)["status"] == "ready"
     up.kill()
     up = start()
     assert up.query("SELECT count(*) AS c FROM logs") == [{"c": 6000}]
+
+
+def ready(up: Up, status: int) -> Any:
+    """What /readyz says once it answers `status`."""
+    for _ in range(600):
+        answer = httpx.get(f"{up.url}/readyz")
+        if answer.status_code == status:
+            return answer.json()
+        time.sleep(0.1)
+    raise AssertionError(answer.text)
 
 
 def flushed(up: Up, rows: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.flow.conftest import Up
+from tests.s3 import S3
 
 BATCH = 40
 
@@ -80,7 +81,22 @@ def test_kill_nine_a_few_times(start: Callable[..., Up]) -> None:
     rounds(start, 4, seed=11)
 
 
+def on_s3(s3: S3, **settings: object) -> dict[str, object]:
+    """Collection leaves a query the time to fetch what a merge has just retired."""
+    return {"objects_url": s3.bucket(), "collect_grace_s": 5, **settings}
+
+
+def test_kill_nine_a_few_times_on_s3(start: Callable[..., Up], s3: S3) -> None:
+    rounds(start, 3, seed=12, **on_s3(s3))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_kill_nine_fifty_times(start: Callable[..., Up]) -> None:
     rounds(start, 50, seed=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_kill_nine_forty_times_on_s3(start: Callable[..., Up], s3: S3) -> None:
+    rounds(start, 40, seed=6, **on_s3(s3))

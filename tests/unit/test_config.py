@@ -55,7 +55,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 
 
 def test_every_limit_has_its_unit_in_its_name() -> None:
-    units = ("_s", "_ms", "_bytes", "_bytes_max", "_max", "_level", "_partitions", "_inputs", "_rows", "_concurrency", "threads")
+    units = ("_s", "_ms", "_bytes", "_bytes_max", "_max", "_level", "_partitions", "_inputs", "_rows", "_concurrency", "_share", "threads")
     for parameter in config.PARAMETERS:
         if parameter.type in (int, float):
             assert parameter.name.endswith(units), parameter.name

@@ -109,7 +109,7 @@ def test_merge_keeps_every_row(tmp_path: Path) -> None:
     for path, source in zip(inputs, sources, strict=True):
         write(path, source)
     merged = tmp_path / "merged.parquet"
-    _native.merge_fragments([str(path) for path in inputs], str(merged), metadata={}, **LAYOUT)
+    _native.merge_fragments([str(path) for path in inputs], [str(merged)], metadata={}, **LAYOUT)
     assert rows_of(pq.read_table(merged)) == rows_of(pa.Table.from_batches(sources))
     _native.inspect_fragment(str(merged), verify=True)
 

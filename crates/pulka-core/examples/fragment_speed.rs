@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use pulka_core::fragment::{Description, FragmentOptions, SortColumn, inspect_fragment, merge_fragments, write_fragment};
+use pulka_core::fragment::{Description, FragmentOptions, MergeOptions, SortColumn, inspect_fragment, merge_fragments, write_fragment};
 
 const INPUTS: usize = 16;
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
         }
         reset_peak();
         let start = cpu_seconds();
-        let text = merge_fragments(&inputs, &directory.path().join(format!("{overlap}-merged")), &options)?;
+        let text = merge_fragments(&inputs, &[directory.path().join(format!("{overlap}-merged"))], &options, &MergeOptions::default())?.remove(0);
         report(name, &text, start)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import PulkaError
+from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.fields import TIMESTAMP
+from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
@@ -20,11 +21,12 @@ from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
 from pulka.query.prune import prune
+from pulka.query.removal import Hidden, fields_of, without
 from pulka.query.schema import LogicalTable, logical_tables
-from pulka.query.search import Found, search
+from pulka.query.search_scan import Found, search
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, Fresh, Limits, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
 
@@ -40,8 +42,9 @@ class _Source:
     use: Use
     window: TimeRange
     fragments: list[Fragment]
-    fresh: list[pa.RecordBatch]
+    fresh: list[tuple[Position, pa.RecordBatch]]
     pruned: dict[str, int]
+    hidden: Hidden = field(default_factory=Hidden)
     found: Found | None = None
 
     @property
@@ -65,7 +68,7 @@ class _Source:
 
     @property
     def fresh_rows(self) -> int:
-        return sum(batch.num_rows for batch in self.fresh)
+        return sum(batch.num_rows for _, batch in self.fresh)
 
     @property
     def bytes(self) -> int:
@@ -96,13 +99,17 @@ class _Query:
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
     functions: list[str] = field(default_factory=list)
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    unreadable: bool = False
 
     def close(self) -> None:
         self.deadline.close()
         self.scratch.cleanup()
 
     def translate(self, error: Exception) -> PulkaError:
-        return messages.translate(error, self.known, self.functions)
+        told = messages.translate(error, self.known, self.functions)
+        self.unreadable |= isinstance(told, Corrupt | Temporary)
+        return told
 
     def session(self) -> SessionContext:
         spill = Path(self.scratch.name, "spill")
@@ -110,13 +117,13 @@ class _Query:
 
 
 class DataFusionEngine:
-    """`pulka.seams.Engine`. `object_path` gives the local file of a fragment."""
+    """`pulka.seams.Engine`."""
 
     def __init__(
         self,
         catalog: Catalog,
         fresh: Fresh,
-        object_path: Callable[[Fragment], str],
+        files: FragmentFiles,
         *,
         clock: Clock,
         memory_bytes: int = 1 << 30,
@@ -125,15 +132,17 @@ class DataFusionEngine:
         search_bytes: int = 64 << 20,
         threads: int = 2,
         scratch: Path | None = None,
+        retention_s: int = 0,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
         self._fresh = fresh
-        self._object_path = object_path
+        self._files = files
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
         self._search_bytes = search_bytes
         self._scratch = scratch
+        self._retention_s = retention_s
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -162,6 +171,8 @@ class DataFusionEngine:
 
     async def _start(self, query: _Query, sql: str) -> Result:
         prepared, sources = await self._prepare(query, sql)
+        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+        await self._timed(query, "search", self._search(query, sources))
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
         frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
@@ -185,7 +196,6 @@ class DataFusionEngine:
         query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
-        await self._timed(query, "search", self._search(query, sources))
         return prepared, sources
 
     async def _timed(self, query: _Query, stage: str, work: Awaitable[T]) -> T:
@@ -226,16 +236,28 @@ class DataFusionEngine:
         window = use.window(query.window)
         fresh = self._fresh.fresh(query.tenant, use.table.name)
         snapshot = await self._catalog.snapshot(query.tenant, use.table.name, window)
-        batches = [b for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
-        kept, pruned = await asyncio.to_thread(prune, use.predicate(), snapshot.fragments, use.table)
+        batches = [(at, b) for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
+        hidden = Hidden.of(snapshot, use.table.name, self._retention_s, self._clock.now_ns())
+        alive = [fragment for fragment in snapshot.fragments if not hidden.takes_all(fragment)]
+        kept, pruned = await asyncio.to_thread(prune, use.predicate(), alive, use.table)
         pruned["time"] += snapshot.pruned_by_time
-        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
+        if expired := len(snapshot.fragments) - len(alive):
+            pruned["retention"] = expired
+        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
 
     async def _search(self, query: _Query, sources: list[_Source]) -> None:
         bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
-            files = {self._object_path(one): one for one in source.fragments}
+            # What is deleted is found by fields that a search does not read: those fragments are scanned.
+            whole = [one for one in source.fragments if not source.hidden.in_fragment(one)]
+            files = {str(query.paths[one.id].absolute()): one for one in whole}
             source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
+
+    async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
+        """Local files for as long as the query may run. Bound to the deadline: it also ends for a result nobody reads."""
+        lease = await self._files.lease(fragments)
+        query.paths = lease.paths
+        query.deadline.at_end(lambda: lease.release(query.unreadable))
 
     def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
         """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
@@ -266,17 +288,21 @@ class DataFusionEngine:
         used = frozenset(source.use.columns) | {TIMESTAMP}
         fields = [field for field in table.fields.values() if field.path in used]
         folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
-        frames = []
-        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.scanned)
-        for number, (shape, members) in enumerate(stored):
-            paths = [Path(self._object_path(one)).absolute() for one in members]
-            scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
-            frames.append(shapes.project(scan, shape, fields))
+        frames: list[DataFrame] = []
+        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.scanned):
+            read = used | fields_of(removals)
+            for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
+                paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
+                scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         known = definition(table.name).columns
-        fresh = [(shapes.shape_of_batch(one, used, known), one) for one in source.fresh]
-        found = [(shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched]
-        for shape, batches in shapes.group([*fresh, *found]):
-            frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
+        for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
+            read = used | fields_of(removals)
+            for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
+                scan = shapes.scan_batches(session, shape, some)
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
+        for shape, some in shapes.group((shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched):
+            frames.append(shapes.project(shapes.scan_batches(session, shape, some), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
@@ -286,6 +312,14 @@ class DataFusionEngine:
             raise
         except Exception as error:
             raise query.translate(error) from error
+
+
+def _alike(sources: Iterable[tuple[tuple[Removal, ...], T]]) -> list[tuple[tuple[Removal, ...], list[T]]]:
+    """Sources from which the same is removed, together."""
+    found: dict[tuple[Removal, ...], list[T]] = {}
+    for removals, source in sources:
+        found.setdefault(removals, []).append(source)
+    return list(found.items())
 
 
 def _count(stats: QueryStats, sources: list[_Source]) -> None:

@@ -56,6 +56,10 @@ class Deadline:
             f"the query ran longer than {self._time_s:g} s", hint="narrow the time window, or raise query_time_s"
         )
 
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Call `act` once the query is closed or its time is over."""
+        self._timer.add_done_callback(lambda timer: act())
+
     def close(self) -> None:
         """Stop the timer."""
         self._timer.cancel()

@@ -13,7 +13,7 @@ import pyarrow as pa
 from datafusion import DataFrame, Expr, SessionContext, col, lit, udf
 from datafusion import functions as f
 
-from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of
+from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of, widest
 from pulka.model.windows import TimeRange
 from pulka.query.names import quote
 from pulka.query.schema import LogicalField, LogicalTable
@@ -21,7 +21,7 @@ from pulka.query.text import sql_type
 from pulka.seams import Fragment
 
 __all__ = [
-    "Shape", "build_view", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment",
+    "Shape", "build_view", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment", "values",
 ]  # fmt: skip
 
 _SHAPES_MAX = 16
@@ -102,9 +102,14 @@ def _place(shape: Shape, known: Sequence[Shape]) -> int | None:
 
 
 def scan_fragments(session: SessionContext, shape: Shape, paths: Sequence[Path], folder: Path) -> DataFrame:
-    """Fragments of one shape as one scan: `folder` becomes a directory of links, which costs less than a union."""
+    """Fragments of one shape as one scan: `folder` becomes a directory of links, which costs less than a union.
+
+    FileNotFoundError or ValueError when a file is missing or empty: DataFusion would pass over its link, and with it over its rows.
+    """
     folder.mkdir()
     for number, path in enumerate(paths):
+        if path.stat().st_size == 0:
+            raise ValueError("Invalid Parquet file: it is empty")
         (folder / f"{number:08}.parquet").symlink_to(path)
     return session.read_parquet(folder, schema=shape.schema())
 
@@ -126,8 +131,13 @@ def _project(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def project(scan: DataFrame, shape: Shape, fields: Sequence[LogicalField]) -> DataFrame:
     """The logical `fields` out of a scan of physical columns."""
+    return scan.select(*values(shape, fields))
+
+
+def values(shape: Shape, fields: Sequence[LogicalField]) -> list[Expr]:
+    """The logical `fields` as expressions over physical columns."""
     layout = shape.layout()
-    return scan.select(*(_value(field, *layout.get(field.path, (frozenset(), False))) for field in fields))
+    return [_value(field, *layout.get(field.path, (frozenset(), False))) for field in fields]
 
 
 def build_view(
@@ -170,10 +180,12 @@ def _null(field: LogicalField) -> Expr:
 
 
 def _value(field: LogicalField, columns: frozenset[Column], in_residual: bool) -> Expr:
+    """Values of a type that this one cannot show are null: the type may have been fixed before they came."""
     kind = sql_type(field.type)
     values = [
         _column(column.name) if sql_type(column.type) == kind else _column(column.name).cast(kind)
         for column in sorted(columns, key=lambda column: column.name)
+        if widest((column.type, field.type)) == field.type
     ]
     if in_residual:
         values += _residual_values(field)

@@ -6,6 +6,7 @@ from obstore.store import ObjectStore
 
 from pulka.seams import Catalog, Clock
 from pulka.store.fragments import FragmentObjects
+from pulka.store.outages import translated
 
 __all__ = ["collect", "orphans"]
 
@@ -32,9 +33,10 @@ async def orphans(catalog: Catalog, store: ObjectStore, clock: Clock, grace_s: f
     """
     before_ns = clock.now_ns() - int(grace_s * 1e9)
     listed: list[str] = []
-    async for chunk in store.list_async():
-        old = [item for item in chunk if item["last_modified"].timestamp() * 1e9 <= before_ns]
-        listed += [item["path"] for item in old if item["path"].endswith(".parquet")]
+    with translated():
+        async for chunk in store.list_async():
+            old = [item for item in chunk if item["last_modified"].timestamp() * 1e9 <= before_ns]
+            listed += [item["path"] for item in old if item["path"].endswith(".parquet")]
     known = {fragment.key for fragment in await catalog.fragments()}
     known.update(await catalog.retired(2**63 - 1))
     for key in listed:

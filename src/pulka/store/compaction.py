@@ -1,117 +1,32 @@
-"""Compaction: merge the many small fragments of a window into few large ones.
+"""Compaction: keeps the plan of what changed up to date and does its merges, one at a time, within a budget of CPU.
 
-Size-tiered and lazy (as in Cassandra's STCS and RocksDB's universal style): fragments of about one size are merged when
-there are enough of them, so each row is rewritten once per size class, log(window bytes / flush bytes) times. The plan
-is a pure function of the catalog; a crash at any step leaves at worst an object nobody refers to.
+What to merge is `plan.py`, whose turn it is `turns.py`, how it is done `merge.py`. Several workers may run on one catalog:
+the first to publish wins, the others throw their outputs away and choose more at random from then on.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from pulka import _native
-from pulka.errors import Conflict, Corrupt
-from pulka.model.ids import new_id
-from pulka.model.tables import table as table_definition
+from pulka.errors import Conflict, Temporary
+from pulka.model.rules import Delete
 from pulka.model.windows import TimeRange
 from pulka.seams import Catalog, Clock, Fragment, Publication
 from pulka.store.collect import collect
-from pulka.store.fragments import FragmentObjects, FragmentOrigin, WriteOptions, coalesce, fragment_of, read_footer
+from pulka.store.deletes import alike
+from pulka.store.fragments import FragmentObjects
+from pulka.store.merge import Merged, Merger
+from pulka.store.plan import CompactionSettings, Merge, Span, by_span, next_close_ns, plan, span_of, urgency
+from pulka.store.turns import Turns
 
-__all__ = ["CompactionCounts", "CompactionSettings", "Compactor", "Merge", "plan"]
+__all__ = ["Backlog", "CompactionCounts", "CompactionSettings", "Compactor"]
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class CompactionSettings:
-    """What is merged when. Bytes are those of the Parquet objects."""
-
-    class_factor: float = 8.0
-    class_base_bytes: int = 256 << 10
-    fragments_per_class: int = 8
-    inputs_max: int = 32
-    input_bytes_max: int = 1 << 30
-    # A window that ended, and got nothing new, this long ago is merged to the end.
-    closed_after_s: float = 900.0
-    small_bytes: int = 64 << 20
-    interval_s: float = 5.0
-    sweep_s: float = 600.0
-    retired_grace_s: float = 300.0
-    write: WriteOptions = field(default_factory=WriteOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Fragments of one table and window that are to become one."""
-
-    inputs: tuple[Fragment, ...]
-
-    @property
-    def first(self) -> Fragment:
-        """Any input tells tenant, table and window."""
-        return self.inputs[0]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes to read."""
-        return sum(fragment.bytes for fragment in self.inputs)
-
-
-_WindowKey = tuple[str, str, int, int]
-
-
-def plan(fragments: Iterable[Fragment], now_ns: int, settings: CompactionSettings) -> list[Merge]:
-    """What to merge, newest windows first; no fragment is in two merges."""
-    windows: dict[_WindowKey, list[Fragment]] = {}
-    for fragment in fragments:
-        windows.setdefault(_window_of(fragment), []).append(fragment)
-    merges: list[Merge] = []
-    for _, members in sorted(windows.items(), key=lambda item: -item[0][2]):
-        merges += _plan_window(members, now_ns, settings)
-    return merges
-
-
-def _plan_window(fragments: Sequence[Fragment], now_ns: int, settings: CompactionSettings) -> list[Merge]:
-    classes: dict[int, list[Fragment]] = {}
-    for fragment in fragments:
-        classes.setdefault(_class_of(fragment.bytes, settings), []).append(fragment)
-    full = [
-        _take(sorted(members, key=lambda f: (f.created_ns, f.id)), settings)
-        for _, members in sorted(classes.items())
-        if len(members) >= settings.fragments_per_class
-    ]
-    if not any(full) and _closed(fragments, now_ns, settings):
-        small = [fragment for fragment in fragments if fragment.bytes < settings.small_bytes]
-        full = [_take(sorted(small, key=lambda f: (f.bytes, f.id)), settings)]
-    return [Merge(inputs) for inputs in full if len(inputs) > 1]
-
-
-def _class_of(size: int, settings: CompactionSettings) -> int:
-    return max(0, math.floor(math.log(max(size, 1) / settings.class_base_bytes, settings.class_factor)) + 1)
-
-
-def _take(candidates: Sequence[Fragment], settings: CompactionSettings) -> tuple[Fragment, ...]:
-    """As many of the first candidates as one merge may have."""
-    taken, total = 0, 0
-    for fragment in candidates[: settings.inputs_max]:
-        total += fragment.bytes
-        if total > settings.input_bytes_max:
-            break
-        taken += 1
-    return tuple(candidates[:taken])
-
-
-def _closed(fragments: Sequence[Fragment], now_ns: int, settings: CompactionSettings) -> bool:
-    last_change_ns = max(max(f.window_start_ns + f.window_ns, f.created_ns) for f in fragments)
-    return now_ns - last_change_ns > settings.closed_after_s * 1e9
-
-
-def _window_of(fragment: Fragment) -> _WindowKey:
-    return fragment.tenant, fragment.table, fragment.window_start_ns, fragment.window_ns
+_FOREVER_NS = 2**62
+_CHOICES_MAX = 32
 
 
 @dataclass(slots=True)
@@ -120,37 +35,66 @@ class CompactionCounts:
 
     merges: int = 0
     inputs: int = 0
+    outputs: int = 0
     rows: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    busy_s: float = 0.0
     conflicts: int = 0
     failures: int = 0
     collected: int = 0
 
 
-class Compactor:
-    """One background task that merges and then deletes what merges made superfluous.
+@dataclass(slots=True)
+class Backlog:
+    """Inputs of the merges of one stage that are due."""
 
-    Several compactors may run on one catalog: the first to publish wins, the others throw their output away.
-    """
+    merges: int = 0
+    fragments: int = 0
+    bytes: int = 0
+
+
+class Compactor:
+    """One background task that merges and then deletes what merges and rewrites made superfluous."""
 
     def __init__(
-        self, catalog: Catalog, objects: FragmentObjects, clock: Clock, settings: CompactionSettings | None = None
+        self,
+        catalog: Catalog,
+        objects: FragmentObjects,
+        clock: Clock,
+        settings: CompactionSettings | None = None,
     ) -> None:
         self.counts = CompactionCounts()
-        self._collected_s = -math.inf
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
-        self._changed: set[_WindowKey] = set()
-        self._waiting: dict[_WindowKey, float] = {}  # windows with something left to merge once they are closed, and when
+        self._merger = Merger(catalog, objects, clock, self._settings.write, self._settings.memory_bytes)
+        self._turns = Turns(self._settings.turn_bytes)
+        self._choices = 1  # how many of the first merges to choose from: more while others take them before us
+        self._changed: set[Span] = set()
+        self._plans: dict[Span, list[Merge]] = {}
+        self._waiting: dict[Span, int] = {}  # spans with something left to merge once a window closes, and when
+        self._resting: dict[str, int] = {}  # inputs of merges that failed, and until when
+        self._swept_s = self._collected_s = -math.inf
         self._task: asyncio.Task[None] | None = None
 
     def published(self, change: Publication) -> None:
-        """Hear of new fragments (a hook for `Writer.flushed`): only their windows are looked at until the next sweep."""
-        self._changed.update(_window_of(fragment) for fragment in change.add)
+        """Hear of new fragments (a hook for `Writer.flushed`): only their spans are looked at until the next sweep."""
+        self._changed.update(span_of(fragment) for fragment in change.add)
 
     @property
     def pending(self) -> int:
-        """Windows that are to be looked at, now or once they are closed."""
-        return len(self._changed) + len(self._waiting)
+        """Days (or longer windows) of a table with something to merge, now or once a window is closed."""
+        return len(self._changed | self._plans.keys() | self._waiting.keys())
+
+    def backlog(self) -> Mapping[str, Backlog]:
+        """What is planned, by stage."""
+        found: dict[str, Backlog] = {}
+        for merge in self._planned():
+            entry = found.setdefault(merge.stage, Backlog())
+            entry.merges += 1
+            entry.fragments += len(merge.inputs)
+            entry.bytes += merge.bytes
+        return found
 
     def start(self) -> None:
         """Run in the background until `close`."""
@@ -163,14 +107,22 @@ class Compactor:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def run_once(self) -> int:
-        """Look at every window once and do what is planned; the number of merges done."""
-        self._changed.clear()
+        """Look at everything once and do what is planned, without rests; the number of merges done."""
+        await self._sweep()
         done = 0
-        for tenant in await self._catalog.tenants():
-            for table in await self._catalog.tables(tenant):
-                done += await self._merge_all(await self._catalog.fragments(tenant, table))
+        while self._plans:
+            done += await self._merge_next() is not None
         await self.collect()
         return done
+
+    async def run_to_the_end(self) -> AsyncIterator[None]:
+        """Merge, without rests, until nothing is left that can be merged now; yields after each merge."""
+        await self._sweep()
+        while self._plans:
+            await self._merge_next()
+            yield
+            await self._look_again()
+        await self.collect()
 
     async def collect(self) -> int:
         """Delete objects of fragments retired longer than the grace; readers of old snapshots have had that long."""
@@ -179,121 +131,114 @@ class Compactor:
         self.counts.collected += deleted
         return deleted
 
-    async def merge(self, merge: Merge) -> Fragment | None:
-        """Do one merge; None when another compactor (or a delete) was first."""
-        output = await self._write(merge)
-        try:
-            change = Publication(add=(output,), retire=tuple(fragment.id for fragment in merge.inputs))
-            await self._catalog.publish(change)
-        except Conflict:
-            self.counts.conflicts += 1
-            await self._objects.delete([output.key])
-            return None
-        self._count(merge, output)
-        return output
-
     async def _run_forever(self) -> None:
-        swept_s = -math.inf
         while True:
             try:
-                if self._clock.monotonic_s() - swept_s >= self._settings.sweep_s:
-                    await self.run_once()
-                    swept_s = self._clock.monotonic_s()
-                else:
-                    await self._run_changed()
-                    await self._collect_due()
+                worked = await self._step()
             except Exception as error:
+                worked = False
                 self.counts.failures += 1
                 _log.warning("compaction failed, trying again: %s", error)
-            await self._clock.sleep(self._settings.interval_s)
+            if not worked:
+                await self._clock.sleep(self._settings.interval_s)
 
-    async def _collect_due(self) -> None:
-        """Once per grace: no file stays longer than twice its time."""
+    async def _step(self) -> bool:
+        """Bring the plan up to date and do the first merge; False when there was none."""
+        if self._clock.monotonic_s() - self._swept_s >= self._settings.sweep_s:
+            await self._sweep()
+        await self._look_again()
         if self._clock.monotonic_s() - self._collected_s >= self._settings.retired_grace_s:
-            await self.collect()
+            await self.collect()  # once per grace: no file stays longer than twice its time
+        if not self._plans:
+            return False
+        merged = await self._merge_next()
+        if merged is not None:
+            await self._rest(merged.busy_s)
+        return True
 
-    async def _run_changed(self) -> None:
-        now_s = self._clock.monotonic_s()
-        self._changed.update(window for window, due_s in self._waiting.items() if due_s <= now_s)
-        for window in sorted(self._changed, key=lambda window: -window[2]):
-            await self._run_window(window)
-            self._changed.discard(window)
+    async def _rest(self, busy_s: float) -> None:
+        """Leave the processor to others, in proportion; a merge that took long because they need it rests longer too."""
+        pause_s = busy_s * (1 / self._settings.cpu_share - 1)
+        if pause_s > 0:
+            await self._clock.sleep(pause_s)
 
-    async def _run_window(self, window: _WindowKey) -> None:
-        """Merge what is due; while a window is open, come back once it may be closed."""
-        self._waiting.pop(window, None)
-        tenant, table, start_ns, width_ns = window
-        found = await self._catalog.snapshot(tenant, table, TimeRange(start_ns, start_ns + width_ns))
-        members = [f for f in found.fragments if (f.window_start_ns, f.window_ns) == (start_ns, width_ns)]
-        merged = await self._merge_all(members)
-        small = sum(fragment.bytes < self._settings.small_bytes for fragment in members)
-        if merged:  # the next size class may be full now
-            self._waiting[window] = self._clock.monotonic_s()
-        elif small > 1 and not _closed(members, self._clock.now_ns(), self._settings):
-            self._waiting[window] = self._clock.monotonic_s() + self._settings.closed_after_s
+    # Planning
 
-    async def _merge_all(self, fragments: Sequence[Fragment]) -> int:
-        done = 0
-        for merge in plan(fragments, self._clock.now_ns(), self._settings):
-            done += await self._try_merge(merge) is not None
-        return done
+    async def _sweep(self) -> None:
+        """Look at everything: other workers publish too, and their changes are not heard of."""
+        for known in (self._changed, self._plans, self._waiting, self._resting):
+            known.clear()
+        for tenant in await self._catalog.tenants():
+            for table in await self._catalog.tables(tenant):
+                found = await self._catalog.snapshot(tenant, table, TimeRange())
+                for span, members in by_span(found.fragments).items():
+                    self._look(span, members, found.deletes)
+        self._swept_s = self._clock.monotonic_s()
 
-    async def _try_merge(self, merge: Merge) -> Fragment | None:
-        """A window that cannot be merged must not keep the others from it; it is tried again when it changes or is swept."""
+    async def _look_again(self) -> None:
+        """Plan the spans that changed, and those in which a window has closed."""
+        now_ns = self._clock.now_ns()
+        self._changed.update(span for span, due_ns in self._waiting.items() if due_ns < now_ns)
+        for span in sorted(self._changed):
+            found = await self._catalog.snapshot(span.tenant, span.table, _range_of(span))
+            self._changed.discard(span)
+            self._look(span, [fragment for fragment in found.fragments if span_of(fragment) == span], found.deletes)
+
+    def _look(self, span: Span, fragments: Sequence[Fragment], deletes: Sequence[Delete]) -> None:
+        now_ns = self._clock.now_ns()
+        rests = {fragment.id: self._resting.get(fragment.id, 0) for fragment in fragments}
+        members = [fragment for fragment in fragments if rests[fragment.id] < now_ns]
+        groups = alike(members, deletes)
+        self._plans.pop(span, None)
+        self._waiting.pop(span, None)
+        if merges := [merge for group in groups for merge in plan(group, now_ns, self._settings)]:
+            self._plans[span] = merges
+        elif len(members) < len(rests):
+            self._waiting[span] = min(end_ns for end_ns in rests.values() if end_ns >= now_ns)
+        elif any(plan(group, _FOREVER_NS, self._settings) for group in groups):
+            self._waiting[span] = next_close_ns(members, now_ns, self._settings) or now_ns
+
+    def _planned(self) -> list[Merge]:
+        return sorted((merge for merges in self._plans.values() for merge in merges), key=urgency)
+
+    # Merging
+
+    async def _merge_next(self) -> Merged | None:
+        merge = self._turns.pick(self._planned(), self._clock.random, self._choices)
+        span = span_of(merge.first)
+        self._plans[span].remove(merge)
+        if not self._plans[span]:
+            del self._plans[span]
+        self._changed.add(span)
+        return await self._try(merge)
+
+    async def _try(self, merge: Merge) -> Merged | None:
+        """Fragments that cannot be merged must not keep the others from it: they rest for a while."""
         try:
-            return await self.merge(merge)
+            merged = await self._merger.merge(merge)
+        except Conflict:
+            self.counts.conflicts += 1
+            self._choices = min(2 * self._choices, _CHOICES_MAX)
+            return None
         except Exception as error:
             self.counts.failures += 1
+            pause_s = self._settings.retry_s if isinstance(error, Temporary | OSError) else self._settings.sweep_s
+            self._resting.update(dict.fromkeys((f.id for f in merge.inputs), self._clock.now_ns() + int(pause_s * 1e9)))
             _log.warning("%d fragments of %s stay unmerged for now: %s", len(merge.inputs), merge.first.table, error)
             return None
+        self._choices = max(1, self._choices // 2)
+        self._count(merge, merged)
+        return merged
 
-    async def _write(self, merge: Merge) -> Fragment:
-        """Merge to the spool, check, store. Nothing is left behind when it fails."""
-        now_ns = self._clock.now_ns()
-        spooled = self._objects.spool_path(new_id(now_ns, self._clock.random))
-        inputs: list[Path] = []
-        try:
-            for fragment in merge.inputs:
-                inputs.append(await self._objects.fetch(fragment.key))  # noqa: PERF401 - what was fetched must be known when one fails
-            output = await asyncio.to_thread(self._merge_files, merge, inputs, spooled, now_ns)
-            await self._store(output, spooled)
-        finally:
-            for path in (*inputs, spooled):
-                self._objects.discard(path)
-        return output
-
-    def _merge_files(self, merge: Merge, inputs: Sequence[Path], output: Path, now_ns: int) -> Fragment:
-        origin = _origin_of(merge, [read_footer(path) for path in inputs], output.stem, now_ns)
-        arguments = self._settings.write.arguments(table_definition(origin.table))
-        names = [str(path) for path in inputs]
-        description = _native.merge_fragments(names, str(output), **arguments, metadata=origin.metadata())
-        fragment = fragment_of(origin, description)
-        expected = sum(item.rows for item in merge.inputs)
-        if fragment.rows != expected:
-            raise Corrupt(
-                f"a merge of {expected} rows made {fragment.rows}; its inputs stay", hint="run `pulka store check`"
-            )
-        return fragment
-
-    async def _store(self, fragment: Fragment, path: Path) -> None:
-        try:
-            await self._objects.put(fragment, path)
-        except BaseException:
-            await self._objects.delete([fragment.key])
-            raise
-
-    def _count(self, merge: Merge, output: Fragment) -> None:
+    def _count(self, merge: Merge, merged: Merged) -> None:
         self.counts.merges += 1
         self.counts.inputs += len(merge.inputs)
-        self.counts.rows += output.rows
+        self.counts.outputs += len(merged.outputs)
+        self.counts.rows += merge.rows
+        self.counts.bytes_read += merge.bytes
+        self.counts.bytes_written += merged.bytes
+        self.counts.busy_s += merged.busy_s
 
 
-def _origin_of(merge: Merge, footers: Sequence[Mapping[str, str]], fragment_id: str, now_ns: int) -> FragmentOrigin:
-    first = merge.first
-    origins = [FragmentOrigin.read(footer) for footer in footers]
-    return FragmentOrigin(
-        fragment_id, first.tenant, first.table, first.window_start_ns, first.window_ns,
-        level=1 + max(fragment.level for fragment in merge.inputs), created_ns=now_ns,
-        positions=coalesce([position for origin in origins for position in origin.positions]),
-        inputs=tuple(fragment.id for fragment in merge.inputs),
-    )  # fmt: skip
+def _range_of(span: Span) -> TimeRange:
+    return TimeRange(span.window.start_ns, span.window.start_ns + span.window.width_ns)

@@ -8,31 +8,45 @@ import contextlib
 import itertools
 import os
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from pulka import _native
-from pulka.errors import Corrupt
+from pulka.errors import Corrupt, Temporary
 from pulka.model.fields import Column, FieldType
 from pulka.model.tables import Table
-from pulka.seams import ColumnStats, Fragment
+from pulka.seams import ColumnStats, Fragment, Lease
+from pulka.store.cache import FragmentCache
+from pulka.store.download import Downloads
+from pulka.store.outages import is_unsupported, translated
 
 __all__ = [
     "FragmentObjects",
     "FragmentOrigin",
+    "Part",
     "PositionRange",
+    "Share",
     "WriteOptions",
     "coalesce",
     "fragment_of",
     "key_of",
     "read_footer",
 ]
+
+
+_STRUCTURED = ("positions", "inputs", "flush", "outputs", "parts")
+_ONE_REQUEST_BYTES = 8 << 20
+_UPLOAD_PART_BYTES = 5 << 20  # the least that S3 takes
+_UPLOAD_PARTS_AT_ONCE = 3
+_DELETES_AT_ONCE = 16
+_FOOTER_BYTES = 64 << 10
 
 
 class PositionRange(NamedTuple):
@@ -43,9 +57,32 @@ class PositionRange(NamedTuple):
     end: int
 
 
+class Share(NamedTuple):
+    """One of the outputs of a merge that split its rows by sort key; see `pulka.store.lineage`."""
+
+    merge: str
+    outputs: int
+    number: int
+
+
+class Part(NamedTuple):
+    """What a range of journal records put into one window; with a path, only that share of it."""
+
+    window_start_ns: int
+    window_ns: int
+    partition: int
+    start: int
+    end: int
+    path: tuple[Share, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class FragmentOrigin:
-    """Where a fragment comes from. `flush` names the windows that its flush wrote: all of them or none are published."""
+    """Where a fragment comes from.
+
+    `flush` names the windows that its flush wrote: all of them or none are published. `outputs` names the fragments that its
+    merge wrote, itself among them, and `parts` what these hold together where that is not `positions` of their window.
+    """
 
     id: str
     tenant: str
@@ -57,10 +94,13 @@ class FragmentOrigin:
     positions: tuple[PositionRange, ...] = ()
     inputs: tuple[str, ...] = ()
     flush: tuple[tuple[int, int], ...] = ()
+    outputs: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def metadata(self) -> dict[str, str]:
-        """Footer items, one per field, each JSON or plain text."""
-        return {f"pulka.{name}": _text(getattr(self, name)) for name in self.__dataclass_fields__}
+        """Footer items, one per field that says something, each JSON or plain text."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {f"pulka.{name}": _text(value) for name, value in values.items() if value != ()}
 
     @classmethod
     def read(cls, footer: Mapping[str, str]) -> "FragmentOrigin":
@@ -68,7 +108,7 @@ class FragmentOrigin:
         items: dict[str, Any] = {
             name: footer[f"pulka.{name}"] for name in cls.__dataclass_fields__ if f"pulka.{name}" in footer
         }
-        structured = {name: _json(items[name]) for name in ("positions", "inputs", "flush") if name in items}
+        structured = {name: _json(items[name]) for name in _STRUCTURED if name in items}
         try:
             return msgspec.convert(items | structured, cls, strict=False)
         except msgspec.ValidationError:
@@ -132,12 +172,18 @@ def coalesce(ranges: Sequence[PositionRange]) -> tuple[PositionRange, ...]:
 
 
 class FragmentObjects:
-    """Fragments between a spool directory of local files and the object store."""
+    """Fragments between a spool directory of local files and the object store; `pulka.seams.FragmentFiles`.
 
-    def __init__(self, store: ObjectStore, spool: Path) -> None:
+    What a remote store answers wrongly, late or not at all is Temporary or Misconfigured.
+    """
+
+    def __init__(self, store: ObjectStore, spool: Path, cache: FragmentCache | None = None) -> None:
         self._store = store
         self._spool = spool
+        self._cache = cache
+        self._downloads = Downloads(store)
         self._fetched = itertools.count()
+        self._if_absent = True
         # The same directory in memory for every key; only a local store has one.
         self._root = Path(store.prefix) if isinstance(store, LocalStore) and store.prefix else None
 
@@ -152,23 +198,64 @@ class FragmentObjects:
         return self._spool / f"{fragment_id}.parquet"
 
     async def put(self, fragment: Fragment, path: Path) -> None:
-        """Store a spooled fragment; it is durable under its key, with its exact size, when this returns."""
-        await self._store.put_async(fragment.key, path)
-        stored = await self._store.head_async(fragment.key)
+        """Store a spooled fragment; it is durable under its key, with its exact size, when this returns.
+
+        After an error the object may be there all the same (the answer was lost): an orphan, once the caller gives up its id.
+        """
+        try:
+            with translated():
+                await self._upload(fragment, path)
+                stored = await self._store.head_async(fragment.key)
+        except FileNotFoundError:
+            raise Temporary(f"fragment {fragment.id} is not in the object store just after it was stored", hint="does the bucket still exist?") from None
         if stored["size"] != fragment.bytes:
             raise Corrupt(f"fragment {fragment.id} has {stored['size']} bytes in the store, not {fragment.bytes}")
         if self._root is not None:
             await asyncio.to_thread(_sync, self._root, self._root / fragment.key)
+        if self._cache is not None:
+            self._cache.keep(fragment, path)
+
+    async def _upload(self, fragment: Fragment, path: Path) -> None:
+        """Large objects in parts; small ones in one request that never replaces an object, where the store knows how."""
+        if self._root is not None or fragment.bytes > _ONE_REQUEST_BYTES or not self._if_absent:
+            await self._store.put_async(fragment.key, path, chunk_size=_UPLOAD_PART_BYTES, max_concurrency=_UPLOAD_PARTS_AT_ONCE)
+            return
+        try:
+            await self._store.put_async(fragment.key, path, mode="create")
+        except AlreadyExistsError:
+            pass  # ids are never used twice: a repeated request met its first try, and the size is compared next
+        except BaseError as error:
+            if not is_unsupported(error):
+                raise
+            self._if_absent = False
+            await self._upload(fragment, path)
+
+    async def lease(self, fragments: Sequence[Fragment]) -> Lease:
+        """See `pulka.seams.FragmentFiles`: a local store's own files, copies in the cache, or else files in the spool."""
+        if self._cache is not None:
+            return await self._cache.lease(fragments)
+        paths: dict[str, Path] = {}
+        lease = Lease(paths, lambda doubt: self._discard_all(paths.values()))
+        try:
+            for fragment in fragments:
+                paths[fragment.id] = await self.fetch(fragment.key)
+        except BaseException:
+            lease.release(False)
+            raise
+        return lease
 
     async def fetch(self, key: str) -> Path:
         """A local file with the bytes of a stored fragment; give it back with `discard`."""
         if self._root is not None:
             return self._root / key
-        path = self.spool_path(f"{Path(key).stem}.{next(self._fetched)}")
-        response = await self._store.get_async(key)
-        with path.open("wb") as file:
-            async for chunk in response.stream():
-                await asyncio.to_thread(file.write, chunk)
+        path = self._fetched_path(key)
+        try:
+            with translated():
+                size = (await self._store.head_async(key))["size"]
+            await self._downloads.to_file(key, size, path)
+        except BaseException:
+            self.discard(path)
+            raise
         return path
 
     def discard(self, path: Path) -> None:
@@ -176,19 +263,50 @@ class FragmentObjects:
         if path.parent == self._spool:
             path.unlink(missing_ok=True)
 
+    def _discard_all(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self.discard(path)
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are gone already are fine."""
-        for key in keys:
-            with contextlib.suppress(FileNotFoundError):
-                await self._store.delete_async(key)
+        for start in range(0, len(keys), _DELETES_AT_ONCE):
+            await asyncio.gather(*(self._delete(key) for key in keys[start : start + _DELETES_AT_ONCE]))
+
+    async def _delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError), translated():
+            await self._store.delete_async(key)
+        if self._cache is not None:
+            self._cache.drop(Path(key).stem)
 
     async def footer(self, key: str, *, verify: bool = False) -> dict[str, str]:
         """Footer items of a stored fragment; Corrupt when it cannot be read (`verify`: or any page is wrong)."""
-        path = await self.fetch(key)
+        path = await (self.fetch(key) if verify or self._root is not None else self._fetch_end(key))
         try:
             return await asyncio.to_thread(read_footer, path, verify=verify)
         finally:
             self.discard(path)
+
+    async def _fetch_end(self, key: str) -> Path:
+        """A file as long as the object that has only its footer, the rest being a hole: one small request, rarely two."""
+        size, end = await self._end(key, _FOOTER_BYTES)
+        footer_bytes = int.from_bytes(end[-8:-4], "little") + 8
+        if len(end) < footer_bytes <= size:
+            size, end = await self._end(key, footer_bytes)
+        path = self._fetched_path(key)
+        with path.open("wb") as file:
+            file.seek(size - len(end))
+            file.write(end)
+        return path
+
+    async def _end(self, key: str, wanted_bytes: int) -> tuple[int, bytes]:
+        """Size of an object, and its last bytes."""
+        with translated():
+            answer = await self._store.get_async(key, options={"range": {"suffix": wanted_bytes}})
+            return answer.meta["size"], bytes(await answer.buffer_async())
+
+    def _fetched_path(self, key: str) -> Path:
+        self._spool.mkdir(parents=True, exist_ok=True)
+        return self.spool_path(f"{Path(key).stem}.{next(self._fetched)}")
 
 
 def read_footer(path: Path, *, verify: bool = False) -> dict[str, str]:

@@ -1,21 +1,28 @@
 """`pulka store repair`: a lost catalog, rebuilt from the footers of the objects.
 
 The bucket may hold more than was published: inputs of merges that wait for their deletion, outputs of merges that were
-never published, flushes that stopped half-way. What decides is where rows come from: within one window, the rows of a
-range of journal records are the same in every fragment that covers the range. So each range is taken once, and the
+never published, flushes that stopped half-way. What decides is where rows come from (`lineage.py`): the rows that a range
+of journal records put into one window are the same in every fragment that holds them. So each is taken once, and the
 journal positions follow from what was taken: a replay neither repeats nor omits. Dedup keys of the last hour are lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from obstore.store import ObjectStore
 
-from pulka.errors import Misconfigured, PulkaError
+from pulka.errors import Corrupt, Misconfigured
 from pulka.seams import Catalog, Fragment, Publication
-from pulka.store.fragments import FragmentObjects, FragmentOrigin, PositionRange, coalesce, fragment_of
+from pulka.store.cover import exact_cover
+from pulka.store.flushes import published_flushes
+from pulka.store.fragments import FragmentObjects, FragmentOrigin, Part, fragment_of
+from pulka.store.lineage import Cells, Split, holds, parts_of, split_of
+from pulka.store.outages import translated
 
 __all__ = ["Repaired", "choose", "repair"]
+
+_AT_ONCE = 8  # a remote store answers slowly, but many questions at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +53,29 @@ async def _read_all(
 ) -> tuple[list[tuple[FragmentOrigin, Fragment]], list[str]]:
     found: list[tuple[FragmentOrigin, Fragment]] = []
     unreadable: list[str] = []
-    async for chunk in store.list_async():
-        for item in chunk:
-            if not item["path"].endswith(".parquet"):
-                continue
-            try:
-                footer = await objects.footer(item["path"])
-                origin = FragmentOrigin.read(footer)
-                fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
-                found.append((origin, replace(fragment, key=item["path"], bytes=item["size"])))
-            except PulkaError:
-                unreadable.append(item["path"])
+    async for some in _listed(store):
+        read = await asyncio.gather(*(_read(key, size, objects) for key, size in some))
+        found += [item for item in read if item is not None]
+        unreadable += [key for (key, _), item in zip(some, read, strict=True) if item is None]
     return found, unreadable
+
+
+async def _listed(store: ObjectStore) -> AsyncIterator[list[tuple[str, int]]]:
+    """Keys and sizes of all Parquet objects, some at a time."""
+    with translated():
+        async for chunk in store.list_async(chunk_size=_AT_ONCE):
+            yield [(item["path"], item["size"]) for item in chunk if item["path"].endswith(".parquet")]
+
+
+async def _read(key: str, size: int, objects: FragmentObjects) -> tuple[FragmentOrigin, Fragment] | None:
+    """What an object says of itself; None when it cannot be read."""
+    try:
+        footer = await objects.footer(key)
+        origin = FragmentOrigin.read(footer)
+        fragment = fragment_of(origin, footer.get("pulka.fragment", ""))
+    except (Corrupt, FileNotFoundError):
+        return None
+    return origin, replace(fragment, key=key, bytes=size)
 
 
 def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dict[tuple[int, str, str], int]]:
@@ -74,66 +92,46 @@ def choose(origins: Iterable[FragmentOrigin]) -> tuple[list[FragmentOrigin], dic
     return kept, positions
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Fragments that count together or not at all, and what they hold."""
+
+    members: tuple[FragmentOrigin, ...]
+    parts: tuple[Part, ...]
+    whole: bool = True
+
+
 def _choose_table(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    merges = [origin for origin in origins if origin.level > 0]
-    merged = coalesce([position for origin in merges for position in origin.positions])
-    # Only published fragments are merged. A flush that reaches half into merged records is the unpublished twin of one.
-    flushes = [
-        o for o in origins if o.level == 0 and (_covers(merged, o.positions) or not _overlaps(merged, o.positions))
-    ]
-    candidates = [*merges, *flushes]
-    whole = _without_unfinished(candidates, _by_window(candidates))
-    return [origin for members in _by_window(whole).values() for origin in _without_repeats(members)]
+    """The fragments that hold all published rows once.
 
-
-def _by_window(origins: Iterable[FragmentOrigin]) -> dict[tuple[int, int], list[FragmentOrigin]]:
-    windows: dict[tuple[int, int], list[FragmentOrigin]] = {}
-    for origin in origins:
-        windows.setdefault((origin.window_start_ns, origin.window_ns), []).append(origin)
-    return windows
-
-
-def _without_unfinished(
-    origins: Sequence[FragmentOrigin], windows: Mapping[tuple[int, int], Sequence[FragmentOrigin]]
-) -> list[FragmentOrigin]:
-    """Leave out flushes of which a window is missing, unless later ones build on them (then retention took the window)."""
-    covered = {window: _ranges(members) for window, members in windows.items()}
-
-    def finished(origin: FragmentOrigin) -> bool:
-        return all(_covers(covered.get(window, ()), origin.positions) for window in origin.flush)
-
-    done = [origin for origin in origins if finished(origin)]
-    reached = _ends(done)
-    return [o for o in origins if finished(o) or all(p.end <= reached.get(p.partition, 0) for p in o.positions)]
-
-
-def _without_repeats(origins: Sequence[FragmentOrigin]) -> list[FragmentOrigin]:
-    """Fragments of one window without those whose records the others hold, the largest first.
-
-    An output whose inputs are all there still goes, and so do the inputs that remain once some are gone.
+    A merge with several outputs counts as one, all outputs or none, until one of them is known to be merged on: then it
+    was published, and each output counts by itself. Outputs without their siblings were never published, unless nobody
+    else has their rows: then the siblings were deleted.
     """
-    kept = sorted(origins, key=lambda o: (-len(o.inputs), -sum(p.end - p.start for p in o.positions), o.id))
-    for origin in list(kept):
-        others = _ranges(other for other in kept if other is not origin)
-        if origin.positions and _covers(others, origin.positions):
-            kept.remove(origin)
-    return kept
+    published = [*(origin for origin in origins if origin.inputs), *published_flushes(origins)]
+    found = sorted(_candidates(published), key=lambda c: (-c.members[0].created_ns, -c.members[0].level, c.members[0].id))
+    cells = Cells([part for candidate in found for part in candidate.parts])
+    whole = [candidate for candidate in found if candidate.whole and candidate.parts]
+    kept = [candidate for candidate in found if not candidate.parts]
+    kept += [whole[index] for index in exact_cover([cells.of(candidate.parts) for candidate in whole])]
+    held = {cell for candidate in kept for cell in cells.of(candidate.parts)}
+    for rest in (candidate for candidate in found if not candidate.whole):
+        own = cells.of(rest.parts)
+        if held.isdisjoint(own):
+            kept.append(rest)
+            held |= own
+    return [member for candidate in kept for member in candidate.members]
 
 
-def _ranges(origins: Iterable[FragmentOrigin]) -> tuple[PositionRange, ...]:
-    return coalesce([position for origin in origins for position in origin.positions])
+def _candidates(origins: Sequence[FragmentOrigin]) -> Iterator[_Candidate]:
+    published = {share.merge for origin in origins for part in parts_of(origin) for share in part.path}
+    siblings: dict[Split, list[FragmentOrigin]] = {}
+    for origin in origins:
+        split = split_of(origin)
+        if split is None or split.merge in published:
+            yield _Candidate((origin,), holds(origin))
+        else:
+            siblings.setdefault(split, []).append(origin)
+    for split, members in siblings.items():
+        yield _Candidate(tuple(members), parts_of(members[0]), len(members) == split.outputs)
 
-
-def _ends(origins: Iterable[FragmentOrigin]) -> dict[int, int]:
-    return {position.partition: position.end for position in _ranges(origins)}
-
-
-def _covers(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    """Whether every wanted range lies in one of `ranges` (coalesced)."""
-    return all(
-        any(r.partition == w.partition and r.start <= w.start and w.end <= r.end for r in ranges) for w in wanted
-    )
-
-
-def _overlaps(ranges: Sequence[PositionRange], wanted: Sequence[PositionRange]) -> bool:
-    return any(r.partition == w.partition and r.start < w.end and w.start < r.end for r in ranges for w in wanted)

@@ -57,6 +57,7 @@ class WriterCounts:
     flushes: int = 0
     fragments: int = 0
     rows: int = 0
+    bytes: int = 0
     conflicts: int = 0
     failures: int = 0
 
@@ -88,7 +89,7 @@ class Writer:
         self._followers: dict[int, asyncio.Task[None]] = {}
         self._flusher: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(self._settings.flushes_at_once)
-        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._wake, self._room, self._read = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing = False
 
     async def start(self) -> None:
@@ -114,10 +115,21 @@ class Writer:
                     _merge_fields(found.setdefault(table, {}), buffer.fields())
         return found
 
+    async def reached(self, at: Position) -> None:
+        """Return once the record at `at` is buffered or published, and its fields are known."""
+        while self._read_upto[at.partition] < at.sequence:
+            self._read.clear()
+            await self._read.wait()
+
     @property
     def buffered_bytes(self) -> int:
         """Arrow bytes of all that is not published."""
         return self._buffers.bytes
+
+    @property
+    def failing(self) -> Sequence[str]:
+        """Tables, with their tenants, that could not be flushed at the last try."""
+        return sorted({f"{buffer.tenant}/{buffer.table}" for buffer in self._buffers.filled() if buffer.failures})
 
     async def flush(self) -> None:
         """Publish everything that is buffered now. The first error is raised after all were tried once; nothing is lost."""
@@ -160,6 +172,7 @@ class Writer:
             records = await self._journal.read(partition, self._read_upto[partition], self._settings.read_records)
             for record in records:
                 self._take(record, positions.get((record.tenant, record.table), 0))
+            self._read.set()
             if not records:
                 self._caught_up[partition].set()
                 await self._release(partition)
@@ -300,6 +313,7 @@ class Writer:
         self.counts.flushes += 1
         self.counts.fragments += len(change.add)
         self.counts.rows += sum(fragment.rows for fragment in change.add)
+        self.counts.bytes += sum(fragment.bytes for fragment in change.add)
         for tell in self.flushed:
             tell(change)
 

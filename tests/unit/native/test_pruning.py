@@ -39,7 +39,7 @@ def test_patterns_against_values():
 def test_words():
     assert _native.text_words("GET /api?user_id=42") == ["get", "api", "user", "id", "42"]
     assert _native.whole_words(["", "ection reset by pe", ""]) == ["reset", "by"]
-    assert _native.regex_literals("a(b|c)d", False) == [[("a", False)], [("b", False), ("c", False)], [("d", False)]]
+    assert _native.regex_literals("a(bb|cc)d", False) == [[("a", False)], [("bb", False), ("cc", False)], [("d", False)]]
 
 
 def test_row_groups_by_words(tmp_path):

@@ -14,6 +14,7 @@ from pulka.model.windows import TimeRange
 from pulka.query import DataFusionEngine
 from pulka.seams import ColumnStats, Fragment, Limits, Position, Publication
 from pulka.testing.catalog import MemoryCatalog, MemoryFresh
+from pulka.testing.files import DirectoryFiles
 
 ALWAYS, UNLIMITED = TimeRange(), Limits()
 KINDS = {bool: "bool", int: "i64", float: "f64", str: "str", list: "json", dict: "json"}
@@ -85,7 +86,8 @@ class Lake:
         self.catalog = MemoryCatalog()
         self.fresh = MemoryFresh()
         settings = {"clock": SystemClock(), "threads": 2} | settings
-        self.engine = DataFusionEngine(self.catalog, self.fresh, lambda one: str(folder / one.key), **settings)
+        self.files = DirectoryFiles(folder)
+        self.engine = DataFusionEngine(self.catalog, self.fresh, self.files, **settings)
         self._written = 0
 
     def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None, sort=None, **parquet):
@@ -107,6 +109,9 @@ class Lake:
     def buffer(self, rows, *, sequence=1, table="logs", tenant="acme", residual=()):
         at = Position(0, sequence)
         self.fresh.add(tenant, table, at, encode(rows, residual), residual_types(rows, residual))
+
+    def published(self, tenant="acme"):
+        return asyncio.run(self.catalog.tables(tenant))
 
     def run(self, sql, *, tenant="acme", window=ALWAYS, limits=UNLIMITED):
         async def go():

@@ -7,14 +7,17 @@ import random
 import sys
 import types
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore
 
 from pulka.model.fields import columns_of
 from pulka.model.windows import HOUR_NS, TimeRange
@@ -50,10 +53,10 @@ def _stand_in() -> types.ModuleType:
         ends = pa.compute.min_max(nanos).as_py()
         return {"rows": table.num_rows, "bytes": 0, "raw_bytes": table.nbytes, "min_ns": ends["min"], "max_ns": ends["max"], "columns": columns, "residual": {}}  # fmt: skip
 
-    def merge_fragments(inputs: Sequence[str], path: str, **options: Any) -> str:
+    def merge_fragments(inputs: Sequence[str], outputs: Sequence[str], **options: Any) -> list[str]:
         tables = [pq.ParquetFile(name).read() for name in inputs]
         batches = [batch for table in tables for batch in table.replace_schema_metadata(None).to_batches()]
-        return write_fragment(batches, path, **options)
+        return [write_fragment(batches, outputs[0], **options)]
 
     def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
         try:
@@ -80,9 +83,12 @@ except ImportError:
 
     sys.modules["pulka._native"] = pulka._native = _stand_in()  # type: ignore[assignment]
 
+from pulka.store.cache import FragmentCache  # noqa: E402
 from pulka.store.catalog import SqlCatalog  # noqa: E402
 from pulka.store.compaction import CompactionSettings, Compactor  # noqa: E402
-from pulka.store.fragments import FragmentObjects  # noqa: E402
+from pulka.store.download import Downloads  # noqa: E402
+from pulka.store.fragments import FragmentObjects, WriteOptions  # noqa: E402
+from pulka.store.merge import Merger  # noqa: E402
 from pulka.store.writer import Writer, WriterSettings  # noqa: E402
 
 
@@ -193,25 +199,30 @@ class Failing:
 
 @dataclass
 class Lake:
-    """Everything the store needs, in one directory."""
+    """Everything the store needs, in one directory; the objects may be elsewhere."""
 
     directory: Path
     catalog: SqlCatalog
     clock: ManualClock
     journal: ListJournal
+    store: ObjectStore
     written: int = 0
     writers: list[Writer] = field(default_factory=list)
 
-    @property
-    def store(self) -> LocalStore:
-        return LocalStore(self.directory / "objects", mkdir=True)
-
     def objects(self, fault: Fault | None = None) -> FragmentObjects:
-        objects = FragmentObjects(self.store, self.directory / "spool")
+        objects = FragmentObjects(self.store, self.directory / "spool", self.cache())
         objects.prepare()
         if fault is not None:
             objects._store = Failing(objects._store, fault, "put_async", "head_async", "delete_async")
         return objects
+
+    def cache(self, bytes_max: int = 1 << 30) -> FragmentCache | None:
+        """Each with a directory of its own, as if on another machine."""
+        if isinstance(self.store, LocalStore):
+            return None
+        cache = FragmentCache(Path(mkdtemp(dir=self.directory)), bytes_max, Downloads(self.store))
+        cache.prepare()
+        return cache
 
     async def writer(self, fault: Fault | None = None, **settings: Any) -> Writer:
         catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
@@ -223,6 +234,10 @@ class Lake:
     def compactor(self, fault: Fault | None = None, **settings: Any) -> Compactor:
         catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
         return Compactor(catalog, self.objects(fault), self.clock, CompactionSettings(**settings))
+
+    def merger(self, fault: Fault | None = None) -> Merger:
+        catalog = Failing(self.catalog, fault, "publish") if fault else self.catalog
+        return Merger(catalog, self.objects(fault), self.clock, WriteOptions())
 
     async def kill(self, writer: Writer) -> None:
         """The process is gone: nothing of the writer runs any more."""
@@ -255,30 +270,44 @@ class Lake:
         """What a query sees, sorted: fresh batches first, then a snapshot."""
         fresh = writer.fresh("t", table)
         snapshot = await self.catalog.snapshot("t", table, TimeRange())
-        found = [
-            n
-            for f in snapshot.fragments
-            for n in pq.ParquetFile(self.directory / "objects" / f.key).read()["n"].to_pylist()
-        ]
+        lease = await self.objects().lease(snapshot.fragments)
+        found = [n for path in lease.paths.values() for n in pq.ParquetFile(path).read()["n"].to_pylist()]
+        lease.release(False)
         for position, batch in fresh:
             if position.sequence > snapshot.positions.get(position.partition, 0):
                 found += batch["n"].to_pylist()
         return sorted(found)
 
     def object_keys(self) -> set[str]:
-        root = self.directory / "objects"
-        return {str(path.relative_to(root)) for path in root.rglob("*.parquet")}
+        return {item["path"] for chunk in self.store.list() for item in chunk if item["path"].endswith(".parquet")}
 
 
-@pytest.fixture
-async def lake(tmp_path: Path) -> AsyncIterator[Lake]:
+@asynccontextmanager
+async def opened(directory: Path, store: ObjectStore) -> AsyncIterator[Lake]:
     clock = ManualClock()
-    catalog = await SqlCatalog.open(f"sqlite:///{tmp_path}/catalog.db", clock)
-    made = Lake(tmp_path, catalog, clock, ListJournal())
+    catalog = await SqlCatalog.open(f"sqlite:///{directory}/catalog.db", clock)
+    made = Lake(directory, catalog, clock, ListJournal(), store)
     yield made
     for writer in list(made.writers):
         await made.kill(writer)
     await catalog.close()
+
+
+@pytest.fixture
+def open_lake(tmp_path: Path) -> Callable[[ObjectStore], AbstractAsyncContextManager[Lake]]:
+    return partial(opened, tmp_path)
+
+
+@pytest.fixture
+def lake_in() -> Callable[[Path], AbstractAsyncContextManager[Lake]]:
+    """For tests that need many, one after the other, each in a directory and a loop of its own."""
+    return lambda directory: opened(directory, LocalStore(directory / "objects", mkdir=True))
+
+
+@pytest.fixture
+async def lake(tmp_path: Path, open_lake: Any) -> AsyncIterator[Lake]:
+    async with open_lake(LocalStore(tmp_path / "objects", mkdir=True)) as made:
+        yield made
 
 
 @pytest.fixture

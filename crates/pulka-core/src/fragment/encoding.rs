@@ -1,17 +1,20 @@
-//! How the columns of a fragment are encoded, decided by a sample of the rows.
+//! How the columns of a fragment are encoded, decided by a sample of each.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Schema};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, FieldRef, Schema};
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowWriterOptions};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use super::{FragmentOptions, ROW_GROUP_ROWS_MAX, Result};
+use super::{FragmentOptions, Result};
 
 /// Rows looked at to tell whether a dictionary pays.
 const SAMPLE_ROWS: usize = 8192;
@@ -20,28 +23,35 @@ const PAGE_BYTES: usize = 64 << 10;
 const PAGE_ROWS: usize = 20_000;
 const BLOOM_FPP: f64 = 0.01;
 
-/// Writer properties for `rows` rows that look like `sample`, batches of one schema.
-pub fn properties(sample: &[&RecordBatch], schema: &Schema, rows: usize, options: &FragmentOptions) -> Result<WriterProperties> {
+/// A writer for one column chunk of `rows` rows.
+pub fn column_writer(field: &FieldRef, dictionary: bool, rows: usize, options: &FragmentOptions) -> Result<ArrowColumnWriter> {
+    let path = ColumnPath::new(vec![field.name().clone()]);
+    let mut builder = base(options)?
+        .set_column_dictionary_enabled(path.clone(), dictionary)
+        .set_column_encoding(path.clone(), plain_encoding(field.data_type()));
+    if options.bloom.contains(field.name()) {
+        builder = with_bloom(builder, path, rows);
+    }
+    // The columns of a file may differ in what is known when they begin: each gets its writer from a schema of its own.
+    let writer_options = ArrowWriterOptions::new().with_properties(builder.build()).with_skip_arrow_metadata(true);
+    let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
+    let (_, factory) = ArrowWriter::try_new_with_options(std::io::sink(), schema, writer_options)?.into_serialized_writer()?;
+    Ok(factory.create_column_writers(0)?.swap_remove(0))
+}
+
+/// Properties of a whole file.
+pub fn file_properties(schema: &Schema, options: &FragmentOptions) -> Result<WriterProperties> {
+    Ok(base(options)?.set_sorting_columns(Some(sorting_columns(schema, options))).build())
+}
+
+fn base(options: &FragmentOptions) -> Result<WriterPropertiesBuilder> {
     let level = ZstdLevel::try_new(options.zstd_level)?;
-    let mut builder = WriterProperties::builder()
+    Ok(WriterProperties::builder()
         .set_created_by(concat!("pulka version ", env!("CARGO_PKG_VERSION")).to_string())
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_max_row_group_row_count(None)
-        .set_sorting_columns(Some(sorting_columns(schema, options)));
-    for (index, field) in schema.fields().iter().enumerate() {
-        let path = ColumnPath::new(vec![field.name().clone()]);
-        let arrays: Vec<&ArrayRef> = sample.iter().map(|batch| batch.column(index)).collect();
-        builder = builder
-            .set_column_dictionary_enabled(path.clone(), repeats(&arrays))
-            .set_column_encoding(path.clone(), plain_encoding(field.data_type()));
-        if options.bloom.contains(field.name()) {
-            builder = with_bloom(builder, path, rows);
-        }
-    }
-    Ok(builder.build())
+        .set_data_page_row_count_limit(PAGE_ROWS))
 }
 
 /// The encoding of values that no dictionary holds.
@@ -57,7 +67,7 @@ fn with_bloom(builder: WriterPropertiesBuilder, path: ColumnPath, rows: usize) -
     builder
         .set_column_bloom_filter_enabled(path.clone(), true)
         .set_column_bloom_filter_fpp(path.clone(), BLOOM_FPP)
-        .set_column_bloom_filter_max_ndv(path, rows.clamp(1, ROW_GROUP_ROWS_MAX) as u64)
+        .set_column_bloom_filter_max_ndv(path, rows.max(1) as u64)
 }
 
 fn sorting_columns(schema: &Schema, options: &FragmentOptions) -> Vec<SortingColumn> {
@@ -65,11 +75,9 @@ fn sorting_columns(schema: &Schema, options: &FragmentOptions) -> Vec<SortingCol
     present.map(|(index, descending)| SortingColumn { column_idx: index as i32, descending, nulls_first: false }).collect()
 }
 
-/// Whether values come at least twice on average, so that a dictionary pays.
-fn repeats(arrays: &[&ArrayRef]) -> bool {
-    let rows: usize = arrays.iter().map(|array| array.len()).sum();
-    let stride = rows.div_ceil(SAMPLE_ROWS).max(1);
-    let hashes: Vec<u64> = arrays.iter().flat_map(|array| hashes(array, stride)).collect();
+/// Whether the values of a sample come at least twice on average, so that a dictionary pays.
+pub fn repeats(sample: &ArrayRef) -> bool {
+    let hashes = hashes(sample, sample.len().div_ceil(SAMPLE_ROWS).max(1));
     let distinct: HashSet<&u64, ahash::RandomState> = hashes.iter().collect();
     2 * distinct.len() <= hashes.len()
 }

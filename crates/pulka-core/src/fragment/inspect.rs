@@ -1,6 +1,7 @@
 //! Reads a fragment's footer, and proves a whole fragment.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
@@ -17,36 +18,34 @@ use super::{KEY_CRC32C, Result, invalid};
 /// The footer's key-values. With `verify`, every byte is checked against the checksum, and every row against the sort
 /// order and the description; the error says what is wrong.
 pub fn inspect_fragment(path: &Path, verify: bool) -> Result<BTreeMap<String, String>> {
-    let mut input = Input::open(path)?;
+    let input = Input::open(path)?;
     if verify {
         let stored = input.footer.get(KEY_CRC32C).cloned().unwrap_or_default();
-        check_crc(&mut input.file, &stored)?;
+        check_crc(&mut File::open(path)?, &stored)?;
         check_rows(&input)?;
     }
     Ok(input.footer)
 }
 
 fn check_rows(input: &Input) -> Result<()> {
-    let words = stretches(input.parquet())?;
-    let mut stats: Option<Stats> = None;
+    let (pages, words) = (&input.pages, stretches(input.pages.parquet())?);
+    let columns: Vec<usize> = (0..pages.schema().fields().len()).collect();
+    let mut stats = Stats::new(pages.schema(), None)?;
     let mut last: Option<RecordBatch> = None;
-    for group in 0..input.parquet().num_row_groups() {
-        let mut group_rows = 0;
-        for batch in input.group_batches(group, CHUNK_BYTES)? {
+    for (group, metadata) in pages.parquet().row_groups().iter().enumerate() {
+        let first = stats.rows();
+        for batch in pages.read(&columns, first..first + metadata.num_rows().max(0) as u64, CHUNK_BYTES) {
             let batch = batch?;
-            let stats = stats.get_or_insert(Stats::new(batch.schema_ref(), None)?);
             check_order(last.as_ref(), &batch, input, stats.rows())?;
             check_pruning(&input.description, &batch)?;
             for (column, groups) in &words {
-                check_words(&input.file, column, &groups[group], group_rows, &batch)?;
+                check_words(pages.file(), column, &groups[group], (stats.rows() - first) as usize, &batch)?;
             }
-            group_rows += batch.num_rows();
             stats.add(&batch);
             last = Some(batch);
         }
     }
-    let Some(mut stats) = stats else { return invalid("the fragment has no rows") };
-    let found = stats.describe(input.file.metadata()?.len(), 0);
+    let found = stats.describe(std::fs::metadata(&input.path)?.len(), 0);
     check_description(&input.description, &reparsed(&found)?)
 }
 

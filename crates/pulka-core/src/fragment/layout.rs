@@ -14,7 +14,6 @@ use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP};
 
 pub struct Layout {
     pub schema: SchemaRef,
-    /// The columns of `schema`; None is the residual.
     columns: Vec<Option<Column>>,
     /// Paths that have columns, in the form [`normalize`] takes.
     dense: HashMap<String, FieldType>,
@@ -50,6 +49,16 @@ impl Layout {
             columns.push(None);
         }
         Layout { schema: Arc::new(Schema::new(fields)), columns, dense }
+    }
+
+    /// The columns of `schema`; None is the residual.
+    pub fn columns(&self) -> &[Option<Column>] {
+        &self.columns
+    }
+
+    /// Whether the field at `path` has columns.
+    pub fn is_dense(&self, path: &str) -> bool {
+        self.dense.contains_key(path)
     }
 
     /// The column that has `name`.

@@ -3,7 +3,7 @@
 //! `write` makes one from batches, `merge` one from many, `inspect` reads the footer and verifies the whole file. What a
 //! fragment holds is in its footer: `pulka.format`, `pulka.sort`, `pulka.fragment` (a [`Description`] as JSON),
 //! `pulka.words` (where the word filters of stretches of rows stand, before the footer) and `pulka.crc32c` (the checksum of the
-//! file, its own digits taken as zeros).
+//! file, its own digits taken as zeros); a merged one also names itself and its siblings in `pulka.id` and `pulka.outputs`.
 
 pub mod automaton;
 mod automaton_regex;
@@ -13,7 +13,9 @@ mod input;
 mod inspect;
 mod layout;
 mod merge;
+mod output;
 pub mod packed_automaton;
+mod pages;
 pub mod row_group_words;
 mod sketch;
 pub mod sort;
@@ -31,7 +33,7 @@ use parquet::errors::ParquetError;
 use crate::batch::FieldType;
 
 pub use inspect::inspect_fragment;
-pub use merge::merge_fragments;
+pub use merge::{Cancel, MergeOptions, merge_fragments};
 pub use row_group_words::matching_row_groups;
 pub use sort::SortColumn;
 pub use stats::Description;
@@ -44,6 +46,8 @@ pub const KEY_SORT: &str = "pulka.sort";
 pub const KEY_FRAGMENT: &str = "pulka.fragment";
 pub const KEY_WORDS: &str = "pulka.words";
 pub const KEY_CRC32C: &str = "pulka.crc32c";
+pub const KEY_ID: &str = "pulka.id";
+pub const KEY_OUTPUTS: &str = "pulka.outputs";
 
 /// Most rows of a row group: enough for the dictionaries to pay, few enough that a scan has groups to share out.
 pub const ROW_GROUP_ROWS_MAX: usize = 1 << 18;
@@ -88,6 +92,9 @@ pub enum FragmentError {
     /// The bytes or the arguments are wrong; the sentence says how.
     #[error("{0}")]
     Invalid(String),
+    /// The caller asked to stop.
+    #[error("the merge was cancelled")]
+    Cancelled,
 }
 
 pub type Result<T> = std::result::Result<T, FragmentError>;

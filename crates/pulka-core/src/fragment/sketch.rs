@@ -1,7 +1,9 @@
 //! What a text column of a fragment holds, gathered while its values pass by: all values while they are few and short;
 //! from then on an automaton (of sort columns) and word filters.
 
-use arrow_array::StringArray;
+use std::ops::Range;
+
+use arrow_array::{Array, StringArray};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ const VALUE_BYTES_MAX: usize = 64;
 /// Blocks of the filter of a whole fragment, which the catalog keeps: 16 KiB.
 const FRAGMENT_BLOCKS_MAX: usize = 2048;
 /// A filter is made as small as this share of false positives allows.
-const FALSE_POSITIVES: f64 = 0.05;
+const FALSE_POSITIVES: f64 = 0.08;
 /// A filter with more is left out.
 const FALSE_POSITIVES_MAX: f64 = 0.3;
 /// Values compared with to leave repetitions out.
@@ -139,15 +141,32 @@ impl Words {
     }
 }
 
+/// As a file has it, if it is of use.
 fn stored(filter: WordFilter) -> Option<Vec<u8>> {
     let filter = filter.folded(FALSE_POSITIVES);
     (filter.false_positives() <= FALSE_POSITIVES_MAX).then(|| filter.to_bytes())
 }
 
-/// The values of an array, most repetitions left out: what is equal to the last value in its slot comes again.
-pub fn unrepeated(texts: &StringArray) -> impl Iterator<Item = &str> {
+/// Stored filters made to fit into `bytes_max` together, by halving them; None when they are of no use then.
+pub fn fitted(mut filters: Vec<Vec<u8>>, bytes_max: usize) -> Option<Vec<Vec<u8>>> {
+    while filters.iter().map(Vec::len).sum::<usize>() > bytes_max {
+        filters.iter_mut().for_each(|filter| *filter = halved(filter).unwrap_or_default());
+    }
+    filters.iter().any(|filter| !filter.is_empty()).then_some(filters)
+}
+
+fn halved(stored: &[u8]) -> Option<Vec<u8>> {
+    let filter = WordFilter::from_bytes(stored).filter(|_| stored.len() > 8)?;
+    let mut half = WordFilter::new(stored.len() / 16);
+    half.add_all(&filter);
+    (half.false_positives() <= FALSE_POSITIVES_MAX).then(|| half.to_bytes())
+}
+
+/// The values of some rows, most repetitions left out: what is equal to the last value in its slot comes again.
+pub fn unrepeated(texts: &StringArray, rows: Range<usize>) -> impl Iterator<Item = &str> {
     let mut slots = [None; SLOTS];
-    texts.iter().flatten().filter(move |text| slots[slot(text.as_bytes())].replace(*text) != Some(*text))
+    let values = rows.filter(|row| texts.is_valid(*row)).map(|row| texts.value(row));
+    values.filter(move |text| slots[slot(text.as_bytes())].replace(*text) != Some(*text))
 }
 
 /// By the length and by eight bytes of both ends.

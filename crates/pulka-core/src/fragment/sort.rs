@@ -11,6 +11,8 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt3
 use arrow_buffer::{NullBuffer, ScalarBuffer};
 use hashbrown::HashTable;
 
+use crate::batch::TIMESTAMP;
+
 /// One column of a sort schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortColumn {
@@ -29,6 +31,14 @@ impl SortColumn {
 
     pub fn text(&self) -> String {
         format!("{}{}", if self.descending { "-" } else { "" }, self.name)
+    }
+}
+
+/// The columns whose values make a series: all but a last timestamp.
+pub fn leading(sort: &[SortColumn]) -> &[SortColumn] {
+    match sort {
+        [leading @ .., last] if last.name == TIMESTAMP => leading,
+        all => all,
     }
 }
 
@@ -110,7 +120,7 @@ fn bits_of(largest: u64) -> u32 {
 }
 
 /// Unsigned, in the order of the signed.
-fn ordered_int(value: i64) -> u64 {
+pub fn ordered_int(value: i64) -> u64 {
     (value as u64) ^ (1 << 63)
 }
 
@@ -197,6 +207,7 @@ impl Rows<'_> {
 }
 
 /// The sort columns of one batch, to compare its rows with those of another batch of the same schema.
+#[derive(Default)]
 pub struct Keys {
     columns: Vec<(Key, bool)>,
 }

@@ -34,7 +34,7 @@ pub fn check_words(file: &File, column: &str, stretches: &[Stretch], first: usiz
             continue;
         }
         let filter = stretch.filter(file)?;
-        if !unrepeated(&array.slice(start - first, end - start)).all(|text| has_all(&filter, &hashes(&[text]))) {
+        if !unrepeated(array, start - first..end - first).all(|text| has_all(&filter, &hashes(&[text]))) {
             return invalid(format!("a word filter of column {column} lacks words of its rows"));
         }
     }
@@ -48,7 +48,7 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
 fn admits(column: &ColumnDescription, texts: &StringArray) -> bool {
     let states = column.automaton.as_ref().map(|automaton| from_base64(&automaton.states)).unwrap_or_default();
     let words = column.words.as_deref().map(from_base64).unwrap_or_default();
-    unrepeated(texts).all(|text| {
+    unrepeated(texts, 0..texts.len()).all(|text| {
         let listed = column.values.as_ref().is_none_or(|values| values.iter().any(|value| value == text));
         listed && may_match(&states, &Pattern::new(&[text], false)) && has_all(&words, &hashes(&[text]))
     })

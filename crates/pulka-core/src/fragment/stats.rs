@@ -9,7 +9,8 @@ use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::sketch::{AutomatonDescription, TextSketch, base64, unrepeated};
+use super::row_group_words::STRETCH_ROWS;
+use super::sketch::{AutomatonDescription, TextSketch, base64, fitted, unrepeated};
 use super::{FragmentOptions, Result, invalid};
 use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP, residual};
 
@@ -67,62 +68,74 @@ impl ColumnDescription {
     }
 }
 
-/// Gathers a [`Description`] from batches of one schema.
+/// Gathers a [`Description`] from arrays of one schema, whole batches or column by column.
 pub struct Stats {
     rows: u64,
     raw_bytes: u64,
-    columns: Vec<ColumnStats>,
+    /// None is the residual.
+    columns: Vec<Option<ColumnStats>>,
     residual: BTreeMap<String, BTreeSet<FieldType>>,
 }
 
 impl Stats {
     /// With what prunes text columns too; `inspect` needs only the numbers and says so by no options.
     pub fn new(schema: &Schema, options: Option<&FragmentOptions>) -> Result<Stats> {
-        let described = schema.fields().iter().enumerate().filter(|(_, field)| field.name() != RESIDUAL);
-        let columns = described.map(|(index, field)| match Column::of(field) {
-            Some(column) => Ok(ColumnStats::new(index, field.name(), column, options)),
+        let columns = schema.fields().iter().map(|field| match Column::of(field) {
+            _ if field.name() == RESIDUAL => Ok(None),
+            Some(column) => Ok(Some(ColumnStats::new(field.name(), column, options))),
             None => invalid(format!("column {} has a type that no event batch has; cast it first", field.name())),
         });
         Ok(Stats { rows: 0, raw_bytes: 0, columns: columns.collect::<Result<_>>()?, residual: BTreeMap::new() })
     }
 
-    /// The next rows are in another stretch, which has word filters of its own.
-    pub fn end_stretch(&mut self) {
-        self.columns.iter_mut().for_each(ColumnStats::end_stretch);
-    }
-
-    /// The word filters of the stretches of each column that has them, in at most `bytes_max`.
-    pub fn stretch_words(&self, bytes_max: usize) -> Vec<(&str, &[Vec<u8>])> {
-        let filters = self.columns.iter().map(|column| (column, column.stretch_words()));
-        let filters = filters.filter(|(_, stretches)| stretches.iter().any(|filter| !filter.is_empty()));
-        let sized = filters.map(|(column, stretches)| (column, stretches, stretches.iter().map(Vec::len).sum::<usize>()));
-        fitting(sized.collect(), bytes_max).into_iter().map(|(column, stretches)| (column.name.as_str(), stretches)).collect()
-    }
-
     pub fn add(&mut self, batch: &RecordBatch) {
-        self.rows += batch.num_rows() as u64;
-        self.raw_bytes += batch.columns().iter().map(value_bytes).sum::<u64>();
-        for column in &mut self.columns {
-            column.add(batch.column(column.index));
+        self.add_rows(batch.num_rows());
+        batch.columns().iter().enumerate().for_each(|(index, array)| self.add_values(index, array));
+    }
+
+    pub fn add_rows(&mut self, rows: usize) {
+        self.rows += rows as u64;
+    }
+
+    /// Values of the column `index`; the rows are counted by [`Stats::add_rows`].
+    pub fn add_values(&mut self, index: usize, array: &ArrayRef) {
+        self.raw_bytes += value_bytes(array);
+        match (&mut self.columns[index], array.as_string_opt::<i32>()) {
+            (Some(column), _) => column.add(array),
+            (None, Some(objects)) => self.add_residual(objects),
+            (None, None) => {}
         }
-        if let Some(array) = batch.column_by_name(RESIDUAL).and_then(|array| array.as_string_opt::<i32>()) {
-            for (path, kinds) in residual::fields(array) {
-                self.residual.entry(path).or_default().extend(kinds);
-            }
+    }
+
+    fn add_residual(&mut self, objects: &StringArray) {
+        for (path, kinds) in residual::fields(objects) {
+            self.residual.entry(path).or_default().extend(kinds);
         }
+    }
+
+    /// The next values of the column `index` are in another row group.
+    pub fn end_group(&mut self, index: usize) {
+        self.columns[index].iter_mut().for_each(ColumnStats::end_group);
     }
 
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
+    /// By column, the word filters of the stretches of rows, in at most `bytes_max`; an empty one knows nothing.
+    pub fn stretch_words(&self, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+        let filters = self.columns.iter().flatten().map(|column| (column, column.stretch_words().to_vec()));
+        fitting(filters.collect(), bytes_max)
+    }
+
     /// The description of a file of `bytes`, with word filters of at most `words_bytes_max`.
     pub fn describe(&mut self, bytes: u64, words_bytes_max: usize) -> Description {
-        let (min_ns, max_ns) = self.columns.iter().find_map(ColumnStats::times).unwrap_or_default();
+        let (min_ns, max_ns) = self.columns.iter().flatten().find_map(ColumnStats::times).unwrap_or_default();
         let names = |kinds: &BTreeSet<FieldType>| kinds.iter().map(|kind| kind.name().to_string()).collect();
-        let words = self.words(words_bytes_max);
-        let mut columns: Vec<ColumnDescription> = self.columns.iter_mut().map(ColumnStats::describe).collect();
-        columns.iter_mut().for_each(|column| column.words = words.get(&column.name).map(|words| base64(words)));
+        let texts = self.words(words_bytes_max).into_iter().map(|(name, words)| (name.to_string(), base64(&words.concat())));
+        let mut words: BTreeMap<String, String> = texts.collect();
+        let mut columns: Vec<ColumnDescription> = self.columns.iter_mut().flatten().map(ColumnStats::describe).collect();
+        columns.iter_mut().for_each(|column| column.words = words.remove(&column.name));
         Description {
             rows: self.rows,
             bytes,
@@ -134,23 +147,24 @@ impl Stats {
         }
     }
 
-    fn words(&self, bytes_max: usize) -> BTreeMap<String, Vec<u8>> {
-        let filters = self.columns.iter().filter_map(|column| Some((column, column.text.as_ref()?.words()?)));
-        let sized = filters.map(|(column, filter)| { let size = filter.len(); (column, filter, size) });
-        fitting(sized.collect(), bytes_max).into_iter().map(|(column, filter)| (column.name.clone(), filter)).collect()
+    fn words(&self, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+        let filters = self.columns.iter().flatten().filter_map(|column| Some((column, vec![column.text.as_ref()?.words()?])));
+        fitting(filters.collect(), bytes_max)
     }
 }
 
 /// What fits into `bytes_max` together: the message first, then the smallest.
-fn fitting<T>(mut sized: Vec<(&ColumnStats, T, usize)>, bytes_max: usize) -> Vec<(&ColumnStats, T)> {
-    sized.sort_by_key(|(column, _, size)| (column.column.path != MESSAGE, *size));
-    let mut room = bytes_max;
-    sized.retain(|(_, _, size)| {
-        let fits = *size <= room;
-        room -= if fits { *size } else { 0 };
-        fits
-    });
-    sized.into_iter().map(|(column, filter, _)| (column, filter)).collect()
+fn fitting(mut filters: Vec<(&ColumnStats, Vec<Vec<u8>>)>, bytes_max: usize) -> BTreeMap<&str, Vec<Vec<u8>>> {
+    let size = |filters: &[Vec<u8>]| filters.iter().map(Vec::len).sum::<usize>();
+    filters.sort_by_key(|(column, filters)| (column.column.path != MESSAGE, size(filters)));
+    let (mut room, mut found) = (bytes_max, BTreeMap::new());
+    for (column, filters) in filters {
+        if let Some(filters) = fitted(filters, room) {
+            room -= size(&filters);
+            found.insert(column.name.as_str(), filters);
+        }
+    }
+    found
 }
 
 /// Bytes of the values, as [`Description::raw_bytes`] counts them.
@@ -171,12 +185,13 @@ fn text_span(texts: &StringArray) -> u64 {
 
 /// What is known of one column; takes its arrays in the order of the rows.
 struct ColumnStats {
-    index: usize,
     name: String,
     column: Column,
     nulls: u64,
     range: Range,
     text: Option<TextSketch>,
+    /// Rows since the last stretch ended.
+    stretch_rows: usize,
     /// Whether Parquet's own Bloom filters tell its row groups apart.
     has_bloom: bool,
 }
@@ -194,12 +209,11 @@ enum Range {
 }
 
 impl ColumnStats {
-    fn new(index: usize, name: &str, column: Column, options: Option<&FragmentOptions>) -> ColumnStats {
+    fn new(name: &str, column: Column, options: Option<&FragmentOptions>) -> ColumnStats {
         let is_sorted_by = |options: &FragmentOptions| options.sort.iter().any(|by| by.name == name);
-        let text = options.filter(|_| column.kind == FieldType::Str);
-        let text = text.map(|options| TextSketch::new(is_sorted_by(options)));
+        let text = options.filter(|_| column.kind == FieldType::Str).map(|options| TextSketch::new(is_sorted_by(options)));
         let has_bloom = options.is_some_and(|options| options.bloom.iter().any(|other| other == name));
-        ColumnStats { index, name: name.to_string(), column, nulls: 0, range: Range::Empty, text, has_bloom }
+        ColumnStats { name: name.to_string(), column, nulls: 0, range: Range::Empty, text, stretch_rows: 0, has_bloom }
     }
 
     fn add(&mut self, array: &ArrayRef) {
@@ -212,19 +226,32 @@ impl ColumnStats {
     }
 
     fn add_texts(&mut self, texts: &StringArray) -> Range {
-        let mut span = None;
-        for value in unrepeated(texts) {
-            let (min, max) = span.get_or_insert((value, value));
-            (*min, *max) = (value.min(min), value.max(max));
-            if let Some(text) = &mut self.text {
-                text.add(value);
+        let (mut span, mut row) = (None, 0);
+        while row < texts.len() {
+            let end = texts.len().min(row + STRETCH_ROWS - self.stretch_rows);
+            for value in unrepeated(texts, row..end) {
+                let (min, max) = span.get_or_insert((value, value));
+                (*min, *max) = (value.min(min), value.max(max));
+                self.text.iter_mut().for_each(|text| text.add(value));
             }
+            self.pass_rows(end - row);
+            row = end;
         }
         span.map_or(Range::Empty, |(min, max)| Range::Text(min.into(), max.into()))
     }
 
-    fn end_stretch(&mut self) {
-        self.text.iter_mut().for_each(TextSketch::end_stretch);
+    fn pass_rows(&mut self, rows: usize) {
+        self.stretch_rows += rows;
+        if self.stretch_rows == STRETCH_ROWS {
+            self.end_group();
+        }
+    }
+
+    /// Stretches begin anew in each row group.
+    fn end_group(&mut self) {
+        if std::mem::take(&mut self.stretch_rows) > 0 {
+            self.text.iter_mut().for_each(TextSketch::end_stretch);
+        }
     }
 
     fn stretch_words(&self) -> &[Vec<u8>] {

@@ -44,6 +44,13 @@ impl WordFilter {
         self.blocks.iter().map(chance).sum::<u64>() as f64 / (64_u64.pow(BITS) * self.blocks.len() as u64) as f64
     }
 
+    /// None when the bytes are broken, or there are none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<WordFilter> {
+        let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
+        let is_whole = rest.is_empty() && blocks.len().is_power_of_two();
+        is_whole.then(|| WordFilter { blocks: blocks.iter().map(|block| u64::from_le_bytes(*block)).collect() })
+    }
+
     /// The smallest filter of the same words with at most this share of false positives; this one if none is.
     pub fn folded(self, false_positives_max: f64) -> WordFilter {
         let mut best = self;

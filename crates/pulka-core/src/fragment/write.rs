@@ -1,52 +1,52 @@
-//! Writes a fragment: batches are normalized, sorted, cut into row groups and described.
+//! Writes a fragment: batches are normalized, sorted, cut into row groups and encoded column by column.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::SchemaRef;
-use arrow_select::take::take_record_batch;
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use arrow_select::take::take;
 
-use super::file::{BYTES_PLACEHOLDER, CRC_PLACEHOLDER, Checksummed, NewFile, bytes_text};
-use super::row_group_words::{Place, Places, STRETCH_ROWS};
-use super::stats::Stats;
-use super::{
-    FORMAT, FragmentOptions, KEY_CRC32C, KEY_FORMAT, KEY_FRAGMENT, KEY_SORT, KEY_WORDS, ROW_GROUP_ROWS_MAX, Result, SortColumn,
-    encoding, invalid, sort,
-};
+use super::output::{ColumnChunk, Output};
+use super::{FragmentOptions, ROW_GROUP_ROWS_MAX, Result, sort};
 use crate::batch::normalize::normalize;
 
 /// Rows and bytes handled at a time: a few columns of it fit the processor's cache.
 pub const CHUNK_ROWS: usize = 8192;
 pub const CHUNK_BYTES: usize = 4 << 20;
-/// One part in this many of a file may be word filters of stretches of rows,
-const STRETCH_WORDS_SHARE: usize = 16;
-/// and one in this many the filters of the whole fragment, which the catalog keeps too, in at most these bytes.
-const FRAGMENT_WORDS_SHARE: usize = 50;
-const FRAGMENT_WORDS_BYTES_MAX: usize = 32 << 10;
 
 /// Sort `batches` and write them as one new file, durable on return. Returns the fragment's description as JSON.
 pub fn write_fragment(batches: &[RecordBatch], path: &Path, options: &FragmentOptions) -> Result<String> {
     let batch = normalize(batches, &options.declared, options.columns_max, options.dense_share)?;
     let order = sort::order(&batch, &options.sort);
-    let properties = encoding::properties(&[&batch], batch.schema_ref(), batch.num_rows(), options)?;
-    let mut writer = FragmentWriter::create(path, batch.schema(), properties, options)?;
-    let chunk_rows = chunk_rows(CHUNK_BYTES, batch.get_array_memory_size(), batch.num_rows());
-    for start in (0..batch.num_rows()).step_by(chunk_rows) {
-        let rows = chunk_rows.min(batch.num_rows() - start);
-        writer.write(&chunk(&batch, order.as_ref(), start, rows)?)?;
+    let mut output = Output::create(path, batch.schema(), options)?;
+    for rows in row_groups(&batch, order.as_ref(), options) {
+        write_row_group(&mut output, &batch, order.as_ref(), rows)?;
     }
-    writer.finish(batch.num_rows(), options)
+    let (description, file) = output.finish(batch.num_rows() as u64, &[])?;
+    file.keep();
+    Ok(description)
 }
 
-fn chunk(batch: &RecordBatch, order: Option<&UInt32Array>, start: usize, rows: usize) -> Result<RecordBatch> {
+fn write_row_group(output: &mut Output, batch: &RecordBatch, order: Option<&UInt32Array>, rows: Range<usize>) -> Result<()> {
+    let (mut group, columns) = output.next_row_group(rows.len())?;
+    for (index, array) in batch.columns().iter().enumerate() {
+        let mut chunk = ColumnChunk::new(index, rows.len());
+        columns.sample(index, array);
+        let step = chunk_rows(CHUNK_BYTES, array.get_array_memory_size(), array.len());
+        for start in rows.clone().step_by(step) {
+            columns.write(&mut chunk, &sorted(array, order, start..rows.end.min(start + step))?)?;
+        }
+        columns.close(chunk)?.append_to_row_group(&mut group)?;
+    }
+    group.close()?;
+    Ok(())
+}
+
+fn sorted(array: &ArrayRef, order: Option<&UInt32Array>, rows: Range<usize>) -> Result<ArrayRef> {
     Ok(match order {
-        Some(order) => take_record_batch(batch, &order.slice(start, rows))?,
-        None => batch.slice(start, rows),
+        Some(order) => take(array, &order.slice(rows.start, rows.len()), None)?,
+        None => array.slice(rows.start, rows.len()),
     })
 }
 
@@ -55,157 +55,29 @@ pub fn chunk_rows(chunk_bytes: usize, bytes: usize, rows: usize) -> usize {
     chunk_bytes.saturating_mul(rows.max(1)).checked_div(bytes).unwrap_or(CHUNK_ROWS).clamp(1, CHUNK_ROWS)
 }
 
-/// Takes chunks of sorted rows and makes row groups of them.
-pub struct FragmentWriter {
-    new_file: NewFile,
-    parquet: ArrowWriter<Checksummed>,
-    stats: Stats,
-    group_rows: usize,
-    /// Uncompressed bytes of each column in the row group.
-    group_bytes: Vec<usize>,
-    group_bytes_max: usize,
+/// The sorted rows, cut so that no column has more than `row_group_bytes` in a row group; a row larger than that has one of its own.
+fn row_groups(batch: &RecordBatch, order: Option<&UInt32Array>, options: &FragmentOptions) -> Vec<Range<usize>> {
+    let rows_max = ROW_GROUP_ROWS_MAX.min(options.row_group_bytes / 8).max(1);
+    let texts = batch.columns().iter().filter_map(|array| array.as_string_opt::<i32>());
+    let heavy: Vec<&StringArray> = texts.filter(|texts| plain_bytes(texts, 0..texts.len()) > options.row_group_bytes).collect();
+    let mut bytes = vec![0; heavy.len()];
+    let (mut groups, mut start) = (Vec::new(), 0);
+    for row in 0..batch.num_rows() {
+        let from = order.map_or(row, |order| order.value(row) as usize);
+        let fits = heavy.iter().zip(&bytes).all(|(texts, used)| used + plain_bytes(texts, from..from + 1) <= options.row_group_bytes);
+        if row > start && (!fits || row - start >= rows_max) {
+            groups.push(start..row);
+            start = row;
+            bytes.fill(0);
+        }
+        bytes.iter_mut().zip(&heavy).for_each(|(used, texts)| *used += plain_bytes(texts, from..from + 1));
+    }
+    groups.push(start..batch.num_rows());
+    groups
 }
 
-impl FragmentWriter {
-    pub fn create(
-        path: &Path,
-        schema: SchemaRef,
-        properties: WriterProperties,
-        options: &FragmentOptions,
-    ) -> Result<FragmentWriter> {
-        let stats = Stats::new(&schema, Some(options))?;
-        let group_bytes = vec![0; schema.fields().len()];
-        let (new_file, file) = NewFile::create(path)?;
-        let parquet = ArrowWriter::try_new(file, schema, Some(properties))?;
-        Ok(FragmentWriter { new_file, parquet, stats, group_rows: 0, group_bytes, group_bytes_max: options.row_group_bytes })
-    }
-
-    /// Append rows, which must follow the earlier ones in the sort order.
-    pub fn write(&mut self, chunk: &RecordBatch) -> Result<()> {
-        let mut start = 0;
-        while start < chunk.num_rows() {
-            let mut rows = self.rows_that_fit(chunk, start);
-            if rows == 0 && self.group_rows > 0 {
-                self.end_group()?;
-                continue;
-            }
-            rows = rows.max(1); // a row larger than the limit has a group of its own
-            self.append(&chunk.slice(start, rows))?;
-            start += rows;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, rows: &RecordBatch) -> Result<()> {
-        if self.group_rows > 0 && self.group_rows.is_multiple_of(STRETCH_ROWS) {
-            self.stats.end_stretch();
-        }
-        self.stats.add(rows);
-        self.parquet.write(rows)?;
-        self.group_rows += rows.num_rows();
-        for (bytes, array) in self.group_bytes.iter_mut().zip(rows.columns()) {
-            *bytes += plain_bytes(array, 0, array.len());
-        }
-        Ok(())
-    }
-
-    fn rows_that_fit(&self, chunk: &RecordBatch, start: usize) -> usize {
-        let columns = chunk.columns().iter().zip(&self.group_bytes);
-        let fit = columns.map(|(array, used)| rows_within(array, start, self.group_bytes_max.saturating_sub(*used)));
-        let room = (ROW_GROUP_ROWS_MAX - self.group_rows).min(STRETCH_ROWS - self.group_rows % STRETCH_ROWS);
-        fit.fold(room.min(chunk.num_rows() - start), usize::min)
-    }
-
-    fn end_group(&mut self) -> Result<()> {
-        self.parquet.flush()?;
-        self.stats.end_stretch();
-        self.group_rows = 0;
-        self.group_bytes.fill(0);
-        Ok(())
-    }
-
-    /// Word filters go behind the pages.
-    fn write_words(&mut self, bytes_max: usize) -> Result<Places> {
-        let mut places = Places::new();
-        for (column, filters) in self.stats.stretch_words(bytes_max) {
-            let bytes = filters.iter().map(|filter| filter.len() as u64).collect();
-            places.insert(column.to_string(), Place { rows: STRETCH_ROWS, offset: self.parquet.bytes_written() as u64, bytes });
-            for filter in filters {
-                self.parquet.write_all(filter)?;
-            }
-        }
-        Ok(places)
-    }
-
-    /// Write the footer and make the file durable; `rows` is how many must have been written.
-    pub fn finish(mut self, rows: usize, options: &FragmentOptions) -> Result<String> {
-        if self.stats.rows() != rows as u64 {
-            return invalid(format!("{} rows were written of {rows}; this is a bug", self.stats.rows()));
-        }
-        if rows == 0 {
-            return invalid("a fragment needs at least one row");
-        }
-        self.end_group()?;
-        let pages_bytes = self.parquet.bytes_written();
-        let words = self.write_words(pages_bytes / STRETCH_WORDS_SHARE)?;
-        self.parquet.sync()?;
-        let mark = self.parquet.inner().mark();
-        let words_bytes_max = (pages_bytes / FRAGMENT_WORDS_SHARE).min(FRAGMENT_WORDS_BYTES_MAX);
-        let description = self.stats.describe(BYTES_PLACEHOLDER, words_bytes_max);
-        let description = serde_json::to_string(&description).map_err(std::io::Error::from)?;
-        for (key, value) in footer(&description, &words, options)? {
-            self.parquet.append_key_value_metadata(KeyValue::new(key, value));
-        }
-        let bytes = self.parquet.into_inner()?.seal(mark)?;
-        self.new_file.keep();
-        Ok(description.replacen(&bytes_text(BYTES_PLACEHOLDER), &bytes_text(bytes), 1))
-    }
-}
-
-/// Footer key-values; the sealed ones come last, where they are looked for.
-fn footer(description: &str, words: &Places, options: &FragmentOptions) -> Result<Vec<(String, String)>> {
-    let own = [
-        (KEY_FORMAT, FORMAT.to_string()),
-        (KEY_SORT, sort_text(&options.sort)),
-        (KEY_WORDS, serde_json::to_string(words).map_err(std::io::Error::from)?),
-        (KEY_FRAGMENT, description.to_string()),
-        (KEY_CRC32C, CRC_PLACEHOLDER.to_string()),
-    ];
-    let metadata: &BTreeMap<String, String> = &options.metadata;
-    if let Some((key, _)) = own.iter().find(|(key, _)| metadata.contains_key(*key)) {
-        return invalid(format!("the metadata key {key} is taken; name it otherwise"));
-    }
-    let given = metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
-    Ok(given.chain(own.into_iter().map(|(key, value)| (key.to_string(), value))).collect())
-}
-
-/// The sort schema as it stands in the footer: a JSON array.
-pub fn sort_text(sort: &[SortColumn]) -> String {
-    serde_json::Value::from(sort.iter().map(SortColumn::text).collect::<Vec<_>>()).to_string()
-}
-
-/// Size of rows `start..end` in Parquet's plain encoding (a text has a length of 4 bytes).
-fn plain_bytes(array: &ArrayRef, start: usize, end: usize) -> usize {
-    match array.as_string_opt::<i32>() {
-        Some(texts) => text_bytes(texts, start, end),
-        None => 8 * (end - start),
-    }
-}
-
-fn text_bytes(texts: &StringArray, start: usize, end: usize) -> usize {
+/// Size of rows in Parquet's plain encoding: a text has a length of 4 bytes.
+fn plain_bytes(texts: &StringArray, rows: Range<usize>) -> usize {
     let offsets = texts.value_offsets();
-    (offsets[end] - offsets[start]) as usize + 4 * (end - start)
-}
-
-/// How many rows from `start` have at most `room` bytes.
-fn rows_within(array: &ArrayRef, start: usize, room: usize) -> usize {
-    let (mut low, mut high) = (0, array.len() - start);
-    if plain_bytes(array, start, array.len()) <= room {
-        return high;
-    }
-    while low + 1 < high {
-        let middle = (low + high) / 2;
-        if plain_bytes(array, start, start + middle) <= room { low = middle } else { high = middle }
-    }
-    low
+    (offsets[rows.end] - offsets[rows.start]) as usize + 4 * rows.len()
 }

@@ -1,16 +1,18 @@
 """`pulka doctor`: what stands in the way, and the fix."""
 
+import asyncio
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import click
 import httpx
 
 from pulka import config
-from pulka.errors import Misconfigured
+from pulka.errors import Misconfigured, PulkaError
 from pulka.surfaces.cli.client import base_url, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
 
@@ -36,7 +38,7 @@ class Finding:
 def doctor(state_dir: str | None, format_: str | None, url: str | None) -> None:
     """Check this machine and a running Pulka; exit code 1 when something fails."""
     settings = config.load({"state_dir": state_dir})
-    findings = [*_native(), *_state(settings), *_disk(settings), *_server(settings, url)]
+    findings = [*_native(), *_state(settings), *_objects(settings), *_disk(settings), *_server(settings, url)]
     print_rows(
         [{"check": f.check, "state": f.state, "detail": f.detail, "fix": f.fix} for f in findings],
         format_,
@@ -67,12 +69,34 @@ def _state(settings: config.Settings) -> Iterator[Finding]:
         yield Finding("state directory", "fail", str(error), "make it writable, or name another with --state-dir")
 
 
+def _objects(settings: config.Settings) -> Iterator[Finding]:
+    """Reads, writes and deletes where fragments go; a local directory is checked with the state directory."""
+    if not settings["objects_url"]:
+        return
+    from pulka.app import probe_objects
+
+    try:
+        asyncio.run(probe_objects(settings))
+        yield Finding("object store", "ok", str(settings["objects_url"]))
+    except PulkaError as error:
+        yield Finding("object store", "fail", error.message, error.hint)
+
+
 def _disk(settings: config.Settings) -> Iterator[Finding]:
     existing = next(path for path in (settings.state_dir, *settings.state_dir.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    need = max(_FREE_BYTES_WANTED, int(settings["journal_bytes_max"]) // 4)
+    need = max(_FREE_BYTES_WANTED, int(settings["journal_bytes_max"]) // 4) + _cache_growth_bytes(settings)
     state = "ok" if free >= need else "warn"
-    yield Finding("disk space", state, f"{free >> 20:,} MiB free", "" if state == "ok" else f"free {need >> 20:,} MiB or lower journal_bytes_max")
+    fix = f"free {need >> 20:,} MiB, or lower journal_bytes_max or cache_bytes_max"
+    yield Finding("disk space", state, f"{free >> 20:,} MiB free", "" if state == "ok" else fix)
+
+
+def _cache_growth_bytes(settings: config.Settings) -> int:
+    """What the fragment cache may still take; only a remote store has one."""
+    if urlsplit(str(settings["objects_url"])).scheme in ("", "file"):
+        return 0
+    copies = (settings.state_dir / "cache").glob("*.parquet")
+    return max(0, int(settings["cache_bytes_max"]) - sum(path.stat().st_size for path in copies))
 
 
 def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:

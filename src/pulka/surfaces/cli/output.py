@@ -41,7 +41,16 @@ def print_rows(rows: Iterable[dict[str, Any]], format_: str | None, columns: lis
         for row in rows:
             click.echo(json.dumps(row))
     else:
-        raise click.UsageError(f"`{chosen}` is not offered here; use table, json, ndjson or csv")
+        _print_arrow(list(rows), columns)
+
+
+def _print_arrow(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    """An Arrow IPC stream."""
+    import pyarrow as pa
+
+    table = pa.table({column: [row.get(column) for row in rows] for column in columns})
+    with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as stream:
+        stream.write_table(table)
 
 
 def _print_table(rows: Iterable[dict[str, Any]], columns: list[str]) -> None:

@@ -57,7 +57,7 @@ def endpoints_page() -> str:
     from pulka.surfaces.http.app import openapi_document
 
     rows = [
-        f"| `{method.upper()} {path}` | {operation.get('summary', '')} |"
+        f"| `{method.upper()} {path}` | {_first_sentence(operation)} |"
         for path, operations in sorted(openapi_document()["paths"].items())
         for method, operation in operations.items()
     ]
@@ -66,6 +66,11 @@ def endpoints_page() -> str:
         "The server describes itself at `/openapi.json` and `/docs`. Errors are problem details (RFC 9457) with `kind` and `hint`.\n"
         "OTLP over gRPC listens on `otlp_grpc_listen`.\n\n| endpoint | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
+
+
+def _first_sentence(operation: dict[str, str]) -> str:
+    text = " ".join(operation.get("description", operation.get("summary", "")).split())
+    return text.split(". ")[0].rstrip(".")
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
 from pulka import config
+from pulka.surfaces.cli.deletes import delete, deletes
+from pulka.surfaces.cli.keeping import hold, retention
 from pulka.surfaces.cli.output import format_option, print_rows
 
 __all__ = ["store"]
@@ -17,7 +19,11 @@ state_dir_option = click.option("--state-dir", metavar="DIR", help="Where everyt
 
 @click.group()
 def store() -> None:
-    """Look at, check and mend what is stored."""
+    """Look at, check, mend and remove what is stored."""
+
+
+for command in (delete, deletes, retention, hold):
+    store.add_command(command)
 
 
 @store.command("ls")
@@ -51,24 +57,25 @@ def _time(ns: int) -> str:
 
 
 @store.command()
+@click.option("--tenant", help="Only this tenant.")
 @state_dir_option
 @format_option
-def usage(state_dir: str | None, format_: str | None) -> None:
-    """Bytes and rows stored per tenant and table."""
+def usage(tenant: str | None, state_dir: str | None, format_: str | None) -> None:
+    """Bytes and rows stored per tenant and table. Retired files hold nothing that is needed and go after a grace."""
     from pulka.app import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
-            return [
-                {
-                    "tenant": tenant, "table": info.name, "fragments": info.fragments, "rows": info.rows, "bytes": info.bytes,
-                    "raw_bytes": info.raw_bytes, "ratio": round(info.raw_bytes / info.bytes, 1) if info.bytes else None,
-                }
-                for tenant in await lake.catalog.tenants()
-                for info in (await lake.catalog.tables(tenant)).values()
-            ]  # fmt: skip
+            return [_usage(one) for one in await lake.catalog.usage(tenant)]
 
-    print_rows(asyncio.run(rows()), format_, ["tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "ratio"])
+    columns = ["tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "ratio", "retired_fragments", "retired_bytes"]
+    print_rows(asyncio.run(rows()), format_, columns)
+
+
+def _usage(one: Any) -> dict[str, Any]:
+    members = ("tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "retired_fragments", "retired_bytes")
+    ratio = round(one.raw_bytes / one.bytes, 1) if one.bytes else None
+    return {**{name: getattr(one, name) for name in members}, "ratio": ratio}
 
 
 @store.command()
@@ -105,6 +112,50 @@ def repair(orphans: bool, state_dir: str | None) -> None:
     for key in done.unreadable:
         click.echo(f"cannot be read, left where it is: {key}", err=True)
     if done.unreadable:
+        sys.exit(1)
+
+
+@store.command()
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be merged, in which order and why.")
+@click.option("--now", is_flag=True, help="Merge until nothing is left to merge. Stop `pulka up` first: it merges by itself.")
+@state_dir_option
+@format_option
+def compact(only_plan: bool, now: bool, state_dir: str | None, format_: str | None) -> None:
+    """Merge small fragments into large ones, and those into ones that each hold a narrow range of the sort keys."""
+    if only_plan == now:
+        raise click.UsageError("say either --plan or --now")
+    if now:
+        asyncio.run(_compact(_settings(state_dir)))
+        return
+    from pulka.app import compaction_plan
+
+    merges = asyncio.run(compaction_plan(_settings(state_dir)))
+    columns = ["tenant", "table", "window", "stage", "fragments", "rows", "bytes", "outputs", "reason"]
+    print_rows([_merge(merge) for merge in merges], format_, columns)
+
+
+def _merge(merge: Any) -> dict[str, Any]:
+    window = f"{_time(merge.window.start_ns)}/{timedelta(microseconds=merge.window.width_ns // 1000)}"
+    return {
+        "tenant": merge.first.tenant, "table": merge.first.table, "window": window, "stage": merge.stage,
+        "fragments": len(merge.inputs), "rows": merge.rows, "bytes": merge.bytes, "outputs": merge.outputs, "reason": merge.reason,
+        "inputs": [fragment.id for fragment in merge.inputs],
+    }  # fmt: skip
+
+
+async def _compact(settings: config.Settings) -> None:
+    from pulka.app import compact
+
+    live, done, failures = sys.stderr.isatty(), "nothing to merge", 0
+    async for counts in compact(settings):
+        done = f"{counts.merges:,} merges of {counts.inputs:,} fragments into {counts.outputs:,}, {counts.bytes_read / 1e6:,.1f} MB read"
+        failures = counts.failures
+        done += f", {failures:,} failed" if failures else ""
+        click.echo(f"\r{done}   " if live else done, err=True, nl=not live)
+    if live:
+        click.echo("", err=True)
+    click.echo(done)
+    if failures:
         sys.exit(1)
 
 

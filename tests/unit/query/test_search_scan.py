@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pulka import _native
 from pulka.errors import LimitExceeded, PulkaError
 from pulka.model.windows import TimeRange
-from pulka.query import search
+from pulka.query import search_scan
 from pulka.seams import Limits
 
 TEXTS = st.one_of(
@@ -52,17 +52,17 @@ FILTERS = st.lists(
 @contextmanager
 def searched(lake):
     """Count the searches that run."""
-    ran, real = [], search._run
+    ran, real = [], search_scan._run
 
     async def counted(*arguments):
         ran.append(await real(*arguments))
         return ran[-1]
 
-    search._run = counted
+    search_scan._run = counted
     try:
         yield ran
     finally:
-        search._run = real
+        search_scan._run = real
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -68,7 +68,6 @@ def searched(lake):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=st.lists(EVENTS.filter(bool), max_size=3), fresh=EVENTS, filters=FILTERS, group=st.sampled_from([1, 3, 100]), dictionary=st.booleans())
 def test_a_searched_result_equals_a_scanned_one(make_lake, stored, fresh, filters, group, dictionary):
-
     lake, plain = make_lake(), make_lake(search_bytes=0)
     for rows in stored:
         lake.store(

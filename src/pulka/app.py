@@ -28,6 +28,8 @@ from pulka.errors import Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
+from pulka.model.windows import TimeRange
+from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
 from pulka.seams import Clock, Fragment
 from pulka.store.cache import FragmentCache
@@ -35,11 +37,15 @@ from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
 from pulka.store.collect import orphans
 from pulka.store.compaction import CompactionCounts, CompactionSettings, Compactor
+from pulka.store.deletes import Deletes, alike
 from pulka.store.download import Downloads
 from pulka.store.fragments import FragmentObjects, WriteOptions
 from pulka.store.location import Patience, confirm, open_store, probe
-from pulka.store.plan import Merge, plan
+from pulka.store.merge import Merger
+from pulka.store.plan import Merge, by_span, plan, urgency
 from pulka.store.repair import Repaired, repair
+from pulka.store.retention import Keeping
+from pulka.store.rewrite import Rewriter
 from pulka.store.turns import in_turn
 from pulka.store.writer import Writer, WriterSettings
 from pulka.surfaces.http.app import create_app
@@ -127,10 +133,10 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         writer.flushed.append(compactor.published)
         compactor.start()
         stack.push_async_callback(compactor.close)
-        _measure(metrics, writer, compactor, cache)
         intake = Intake(journal, clock, _intake_settings(settings), metrics)
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
+        scratch = _fresh_directory(settings.state_dir / "scratch")
         engine = DataFusionEngine(
             catalog,
             writer,
@@ -139,10 +145,22 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             memory_bytes=settings["query_memory_bytes"],
             time_s=settings["query_time_s"],
             rows=settings["query_rows"],
+            search_bytes=settings["search_bytes_max"],
             threads=settings.threads,
-            scratch=_fresh_directory(settings.state_dir / "scratch"),
+            scratch=scratch,
+            retention_s=settings["retention_s"],
         )
-        services = Services(intake, engine, catalog, clock, fresh=writer, settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer))
+        conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
+        rewriter = _rewriter(settings, catalog, objects, conditions, clock)
+        rewriter.start()
+        stack.push_async_callback(rewriter.close)
+        _measure(metrics, writer, compactor, rewriter, cache)
+        services = Services(
+            intake, engine, catalog, clock, fresh=writer,
+            deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]),
+            settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
+        )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
 
 
@@ -296,7 +314,13 @@ async def compaction_plan(settings: Settings) -> list[Merge]:
     """What a compactor would merge now, in its order."""
     async with offline(settings) as lake:
         limits = _compaction_settings(settings)
-        return list(in_turn(plan(await lake.catalog.fragments(), SystemClock().now_ns(), limits), limits.turn_bytes))
+        merges: list[Merge] = []
+        for tenant in await lake.catalog.tenants():
+            for table in await lake.catalog.tables(tenant):
+                found = await lake.catalog.snapshot(tenant, table, TimeRange())
+                groups = (group for members in by_span(found.fragments).values() for group in alike(members, found.deletes))
+                merges += (merge for group in groups for merge in plan(group, SystemClock().now_ns(), limits))
+        return list(in_turn(sorted(merges, key=urgency), limits.turn_bytes))
 
 
 async def compact(settings: Settings) -> AsyncIterator[CompactionCounts]:
@@ -370,6 +394,14 @@ def _writer_settings(settings: Settings) -> WriterSettings:
     )
 
 
+def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects, conditions: Conditions, clock: Clock) -> Rewriter:
+    write = _write_options(settings, settings["zstd_level"])
+    merger = Merger(catalog, objects, clock, write, settings["compaction_memory_bytes"])
+    return Rewriter(
+        catalog, merger, conditions.matching, clock, default_s=settings["retention_s"], interval_s=settings["rewrite_interval_s"]
+    )  # fmt: skip
+
+
 def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
@@ -408,7 +440,9 @@ def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
     return {"catalog": catalog_answers, "writer": flushes_work}
 
 
-def _measure(metrics: Registry, writer: Writer, compactor: Compactor, cache: FragmentCache | None) -> None:
+def _measure(
+    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None
+) -> None:  # fmt: skip
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
@@ -417,6 +451,8 @@ def _measure(metrics: Registry, writer: Writer, compactor: Compactor, cache: Fra
     gauge("pulka_compaction_pending", "Days of a table with something to merge, now or once a window has ended", lambda: compactor.pending)
     for name in ("merges", "rows", "bytes_read", "bytes_written", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))
+    for name in ("rewrites", "retired", "rows_removed", "deletes_done", "failures", "conflicts"):
+        gauge(f"pulka_removal_{name}", f"Removal {name} since the start", partial(getattr, rewriter.counts, name))
     gauge("pulka_compaction_busy_seconds", "Time spent in merges since the start", lambda: compactor.counts.busy_s)
     gauge("pulka_write_amplification", "Bytes written by flushes and merges per byte flushed", partial(_amplification, writer, compactor))
     for name in ("merges", "fragments", "bytes"):

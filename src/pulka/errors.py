@@ -67,9 +67,13 @@ class BadInput(PulkaError):
 
 
 class BadQuery(BadInput):
-    """The query does not parse, or names what does not exist."""
+    """The query does not parse, or names what does not exist. `span`: where in the text, as (first, behind last) character from 0."""
 
     kind: ClassVar[Kind] = "bad_query"
+
+    def __init__(self, message: str, *, hint: str = "", span: tuple[int, int] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.span = span
 
 
 class TooLarge(BadInput):

@@ -17,11 +17,12 @@ from obstore.store import (
 )
 
 from pulka.model.fields import Column, FieldType
+from pulka.model.rules import Delete, Hold, Removal, Retention, Rules
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease", "Limits",
-    "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo",
+    "Amendment", "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease",
+    "Limits", "Matching", "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
 ]  # fmt: skip
 
 
@@ -113,7 +114,11 @@ class Columns(tuple[ColumnStats, ...]):
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """One immutable Parquet object. `residual` maps the path of each field in the residual to the types seen there."""
+    """One immutable Parquet object. `residual` maps the path of each field in the residual to the types seen there.
+
+    Two marks are the catalog's own and may grow: deletes up to number `deleted_upto` do not concern it any more, and the
+    retention rules that `swept` names (`model.rules.digest`) have been applied to all of it.
+    """
 
     id: str
     tenant: str
@@ -130,6 +135,8 @@ class Fragment:
     created_ns: int
     columns: tuple[ColumnStats, ...]
     residual: Mapping[str, frozenset[FieldType]] = field(default_factory=dict)
+    deleted_upto: int = 0
+    swept: str = ""
 
     def __post_init__(self) -> None:
         """Statistics that come from a cache bring their index along."""
@@ -159,10 +166,16 @@ class Publication:
 
     `positions` maps (partition, tenant, table) to (expected, new) sequence: a publication whose expectation no longer
     holds raises Conflict and changes nothing, as does one that retires a fragment that is gone already.
+
+    `removed` counts rows that are in `retire` and not in `add`, by the id of their delete, "" for retention; held rows make
+    it a Conflict. A publication that removes nothing must not mix fragments that a pending delete concerns with others.
+    `mark` sets the marks of live fragments and changes nothing else of them.
     """
 
     add: tuple[Fragment, ...] = ()
     retire: tuple[str, ...] = ()
+    removed: Mapping[str, int] = field(default_factory=dict)
+    mark: tuple[Fragment, ...] = ()
     positions: Mapping[tuple[int, str, str], tuple[int, int]] = field(default_factory=dict)
     dedup: tuple[DedupKey, ...] = ()
 
@@ -182,12 +195,39 @@ class TableInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What one table of a tenant takes in the object store. Retired objects await their deletion."""
+
+    tenant: str
+    table: str
+    fragments: int
+    rows: int
+    bytes: int
+    raw_bytes: int
+    retired_fragments: int
+    retired_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """One atomic change of the rules: policies, deletes and holds in (a policy for the same rows is replaced), policies and
+    holds out by id, deletes finished by id."""
+
+    put: tuple[Retention | Delete | Hold, ...] = ()
+    remove: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A consistent view: the fragments of one table and how far each journal partition is contained in them."""
+    """A consistent view: the fragments of one table, how far each journal partition is contained in them, and what of the
+    table is deleted (pending deletes) or expires (the tenant's policies)."""
 
     fragments: tuple[Fragment, ...]
     positions: Mapping[int, int]
     pruned_by_time: int = 0
+    deletes: tuple[Delete, ...] = ()
+    retention: tuple[Retention, ...] = ()
 
 
 class Catalog(Protocol):
@@ -208,7 +248,19 @@ class Catalog(Protocol):
         """The objects under these retired keys are gone."""
         ...
 
+    async def usage(self, tenant: str | None = None) -> Sequence[Usage]: ...
+    async def rules(self, tenant: str | None = None) -> Rules: ...
+    async def amend(self, change: Amendment) -> None:
+        """Conflict when rows behind the positions of a new delete are published already: take new positions."""
+        ...
+
     async def close(self) -> None: ...
+
+
+class Matching(Protocol):
+    """The query side of a rewrite: which rows of a fragment, whose file is at `path`, each removal takes; in row order, no nulls."""
+
+    async def __call__(self, fragment: Fragment, path: Path, removals: Sequence[Removal]) -> Sequence[pa.BooleanArray]: ...
 
 
 class Fresh(Protocol):
@@ -250,7 +302,9 @@ class Limits:
 
 @dataclass(slots=True)
 class QueryStats:
-    """The trailer of a result. Row groups and rows found are those of a search before the query, which only selective filters get."""
+    """The trailer of a result. `sql` is what a search syntax was translated to; row groups and rows found are those of a search scan
+    before the query, which only selective filters get.
+    """
 
     rows: int = 0
     truncated: bool = False
@@ -263,6 +317,7 @@ class QueryStats:
     rows_found: int = 0
     bytes_scanned: int = 0
     time_ms: dict[str, float] = field(default_factory=dict)
+    sql: str = ""
 
 
 @dataclass(slots=True)

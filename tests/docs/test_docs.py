@@ -1,5 +1,6 @@
 """Every command, option, setting and endpoint is documented, and the generated pages are current."""
 
+import re
 from pathlib import Path
 
 import click
@@ -28,3 +29,13 @@ def test_every_command_says_what_it_does() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name not in {"help", "tenant", "table", "kind", "url"}:
                 assert parameter.help, f"pulka {path} {parameter.opts[0]} has no help"
+
+
+def test_the_page_on_compaction_names_what_exists() -> None:
+    page = (DOCS / "compaction.md").read_text()
+    named = set(re.findall(r"`(compaction_\w+|locality_\w+|collect_\w+)`", page))
+    assert named <= {parameter.name for parameter in config.PARAMETERS}
+    measured = (DOCS.parent / "src/pulka/app.py").read_text()
+    for metric in re.findall(r"`(pulka_\w+)`", page):
+        stem = metric.rpartition("_")[0]
+        assert metric in measured or stem in measured, metric

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def test_ingest_reads_globs_stdin_and_compressed_files(start: Start, tmp_path: P
 
 def test_the_command_line_answers(start: Start) -> None:
     up = start()
-    up.ingest("logs", ndjson([{"service": "web", "http": {"status_code": 500 + n}} for n in range(3)]))
+    ahead = time.time_ns() + 3_600_000_000_000  # `tail` shows them however long the commands before it take
+    up.ingest("logs", ndjson([{"timestamp": ahead, "service": "web", "http": {"status_code": 500 + n}} for n in range(3)]))
     sql = "SELECT http.status_code AS code FROM logs ORDER BY 1"
     assert cli(up, "query", sql, "--format", "ndjson").stdout.splitlines() == ['{"code":500}', '{"code":501}', '{"code":502}']
     assert cli(up, "query", sql, "--format", "csv").stdout.replace('"', "").split() == ["code", "500", "501", "502"]
@@ -159,3 +161,23 @@ def test_bad_bodies_are_client_errors(start: Start, what: str) -> None:
         assert answer.status_code in (200, 400)
     else:
         assert answer.status_code == 400
+
+
+def test_compaction_is_shown_and_done_by_hand(start: Start) -> None:
+    up = start(flush_age_s=0.05, compaction_inputs=1000, compaction_idle_s=3600)
+    for n in range(4):
+        up.ingest("logs", ndjson([{"timestamp": "2026-01-01T03:00:00Z", "service": f"s{n}", "n": n}]))
+        while len(fragments := cli(up, "store", "ls", "--format", "ndjson").stdout.splitlines()) <= n:
+            pass
+    assert len(fragments) == 4
+    refused = cli(up, "store", "compact", "--now")
+    assert (refused.returncode, "stop it first" in refused.stderr) == (2, True)
+    assert cli(up, "store", "compact").returncode == 2
+    (planned,) = [json.loads(line) for line in cli(up, "store", "compact", "--plan", "--format", "ndjson", compaction_idle_s=0).stdout.splitlines()]
+    assert (planned["stage"], planned["fragments"], planned["rows"]) == ("fold", 4, 4)
+    assert "fold" in cli(up, "store", "compact", "--plan", "--format", "csv", compaction_idle_s=0).stdout
+    assert up.stop() == 0
+    assert "1 merges of 4 fragments into 1" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
+    assert "nothing to merge" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
+    up = start()
+    assert up.query("SELECT n FROM logs ORDER BY n") == [{"n": n} for n in range(4)]

@@ -36,6 +36,8 @@ class DedupWindow:
         self.load(await catalog.dedup(since_ns))
         for partition in range(journal.partitions):
             await self._recover_partition(journal, partition)
+        # The writer is at work already: what it published, and the journal forgot, since the first look is in neither.
+        self.load(await catalog.dedup(since_ns))
 
     def load(self, keys: Iterable[DedupKey]) -> None:
         """Remember keys of earlier runs; those past their time are skipped."""

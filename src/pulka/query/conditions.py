@@ -1,114 +1,163 @@
-"""Conditions on one field, as statistics of one column answer them.
+"""Conditions: a boolean SQL expression over one table's fields, taken from a user and kept for later.
 
-Bounds are taken as inclusive even where the comparison is strict: text bounds may be rounded, and -0.0 sorts below 0.0.
+In: the expression as written. Out: a `Condition` that means the same at any time, or a BadQuery that repeats no literal.
+What is kept must never fail on a value and never change its answer, so casts that can fail, subqueries and functions of
+the time are refused when it is made: a tombstone that raised would make its whole table unreadable.
 """
 
-import operator
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from pulka import _native
-from pulka.model.fields import FieldType
-from pulka.query.predicate import Like
-from pulka.seams import ColumnStats
+import pyarrow as pa
+from datafusion import DataFrame, SessionConfig, SessionContext
 
-__all__ = ["Condition", "compared", "matched", "one_of", "within"]
+from pulka.errors import BadQuery, Corrupt, NotFound, nearest
+from pulka.model.fields import FieldType, arrow_type
+from pulka.model.rules import Condition, Removal
+from pulka.model.tables import check_table
+from pulka.query import messages, shapes
+from pulka.query.names import identifiers, quote_paths, quote_word, unique_match
+from pulka.query.removal import fields_of, taken
+from pulka.query.schema import LogicalTable, logical_tables
+from pulka.query.session import open_session, planning_session
+from pulka.seams import Catalog, Fragment, Fresh
 
-_PATTERNS_MAX = 64
-"""Longer lists of texts are held against bounds and values only."""
-_Values = Sequence[tuple[str, ...]]
+__all__ = ["Conditions"]
 
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on a field, in each form that some statistics can answer; what is empty asks nothing of them.
-
-    `in_bounds` says whether a value within a column's minimum and maximum may satisfy it; `in_values` the same of each list
-    of values; `patterns` are alternatives for text, each as `Like.pieces`.
-    """
-
-    in_bounds: Callable[[ColumnStats], bool]
-    in_values: Callable[[_Values], list[bool]] | None = None
-    patterns: Sequence[tuple[str, ...]] = ()
-    ignore_case: bool = False
-
-
-def one_of(values: Sequence[Any], kind: FieldType) -> Condition:
-    """The field is one of `values`, sorted and of one type; `kind` is the field's logical type."""
-
-    def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, kind, values[0])
-        if low is None or high is None:
-            return True
-        first = bisect_left(values, low)
-        return first < len(values) and bool(values[first] <= high)
-
-    if not isinstance(values[0], str):
-        return Condition(in_bounds)
-    wanted = frozenset(values)
-    patterns = [(value,) for value in values] if len(values) <= _PATTERNS_MAX else []
-    return Condition(in_bounds, lambda known: [not wanted.isdisjoint(some) for some in known], patterns)
+_QUERIES = {"select", "values", "exists", "over"}
+_CLOCKS = {"localtime", "localtimestamp"}
+_PROBES: Mapping[FieldType, tuple[Any, ...]] = {
+    "str": (None, "", "a", "5", "["),
+    "json": (None, "{}", "[1,", "[1]", "x"),
+    "bool": (None, True, False, True, None),
+    "i64": (None, 0, -1, -(2**63), 2**63 - 1),
+    "f64": (None, 0.0, -1.5, float("nan"), float("inf")),
+    "timestamp": (None, 0, 1, -(2**63), 2**63 - 1),
+}
+_PROBE_ROWS = 5**4
+_NAMES_TRIED_MAX = 64
 
 
-def compared(op: str, value: Any, kind: FieldType) -> Condition:
-    """The field compares with `value`, other than by equality."""
+class Conditions:
+    """Makes conditions, and tells which rows of a fragment they are TRUE of."""
 
-    def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, kind, value)
-        return low is None or high is None or within(op, low, high, value)
+    def __init__(self, catalog: Catalog, fresh: Fresh, *, memory_bytes: int = 64 << 20, scratch: Path | None = None) -> None:
+        self._catalog, self._fresh = catalog, fresh
+        self._memory_bytes, self._scratch = memory_bytes, scratch
 
-    def in_values(known: _Values) -> list[bool]:
-        return [any(_COMPARE[op](one, value) for one in some) for some in known]
+    async def bind(self, tenant: str, table: str, sql: str) -> Condition:
+        """The condition that `sql` is over a table of the tenant as it is now. NotFound or BadQuery say what is wrong."""
+        known = logical_tables(await self._catalog.tables(tenant), self._fresh.fresh_fields(tenant))
+        if table not in known:
+            check_table(table)
+            raise NotFound(f"there is no table `{table}`", hint=nearest(table, list(known)) or "see /api/v1/tables")
+        return await asyncio.to_thread(_bind, sql, known[table])
 
-    return Condition(in_bounds, in_values if isinstance(value, str) else None)
+    async def matching(self, fragment: Fragment, path: Path, removals: Sequence[Removal]) -> Sequence[pa.BooleanArray]:
+        """`pulka.seams.Matching`: which rows of a fragment each removal takes."""
+        return await asyncio.to_thread(self._matching, fragment, path, removals)
 
-
-def matched(like: Like) -> Condition:
-    """The field's text matches."""
-    prefix = like.pieces[0]
-
-    def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, "str", prefix)
-        if like.ignore_case or low is None or high is None:
-            return True
-        return bool(low[: len(prefix)] <= prefix <= high)
-
-    def in_values(known: _Values) -> list[bool]:
-        return _native.values_match(known, [like.pieces], like.ignore_case)
-
-    return Condition(in_bounds, in_values, [like.pieces], like.ignore_case)
-
-
-_COMPARE = {
-    "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+    def _matching(self, fragment: Fragment, path: Path, removals: Sequence[Removal]) -> list[pa.BooleanArray]:
+        with tempfile.TemporaryDirectory(prefix="pulka-rewrite-", dir=self._scratch) as folder:
+            session = open_session(self._memory_bytes, 1, Path(folder, "spill"))  # one thread: rows keep their order
+            shape = shapes.shape_of_fragment(fragment, fields_of(removals))
+            scan = shapes.scan_fragments(session, shape, [path.absolute()], Path(folder, "scan"))
+            table = taken(scan, shape, removals).to_arrow_table()
+        if table.num_rows != fragment.rows:
+            raise Corrupt(f"fragment {fragment.id} has {table.num_rows} rows, not {fragment.rows}", hint="run `pulka store check`")
+        return [pa.concat_arrays(column.chunks) for column in table.columns]
 
 
-def within(op: str, low: Any, high: Any, wanted: Any) -> bool:
-    """Whether some value from `low` to `high` compares with `wanted` as told."""
-    match op:
-        case "=":
-            return bool(low <= wanted <= high)
-        case "<" | "<=":
-            return bool(low <= wanted)
-        case ">" | ">=":
-            return bool(high >= wanted)
-    return isinstance(wanted, float) or not low == high == wanted
+def _bind(sql: str, table: LogicalTable) -> Condition:
+    _refuse(sql)
+    session = planning_session()
+    frame = session.from_arrow(table.empty())
+    try:
+        text = _resolve(frame, quote_paths(sql, {table.name: table}), table)
+    except Exception as error:
+        raise _refusal(error, table) from None
+    quoted, words = identifiers(text)
+    names = [path for path in table.fields if path in quoted or path in words]
+    condition = Condition(text, tuple((path, table.fields[path].type) for path in names))
+    _probe(session, condition)
+    return condition
 
 
-def _bounds(stats: ColumnStats, logical: FieldType, wanted: Any) -> tuple[Any, Any]:
-    return _bound(stats, stats.min, logical, wanted), _bound(stats, stats.max, logical, wanted)
+def _resolve(frame: DataFrame, sql: str, table: LogicalTable) -> str:
+    """Bind names; one that differs only by case from exactly one field is taken for it."""
+    for _ in range(_NAMES_TRIED_MAX):
+        try:
+            frame.parse_sql_expr(sql)
+            return sql
+        except Exception as error:
+            word = messages.unknown_field(error) or ""
+            name = unique_match(word, table.fields)
+            if name is None or (sql := quote_word(before := sql, word, name)) == before:
+                raise
+    raise ValueError("too many names that differ by case only")
 
 
-def _bound(stats: ColumnStats, bound: Any, logical: FieldType, wanted: Any) -> Any:
-    """`bound` as a value of the logical type, or None when order is lost on the way (a number shown as text)."""
-    physical = stats.column.type
-    if bound is None or (isinstance(bound, float) and bound != bound):
-        return None
-    if isinstance(wanted, float) and physical in ("i64", "f64"):
-        return float(bound)
-    if isinstance(wanted, str):
-        return bound if physical in ("str", "json") and isinstance(bound, str) else None
-    return bound if physical == logical and isinstance(bound, type(wanted)) else None
+def _refuse(sql: str) -> None:
+    """What binds but may not be kept. Words in quotes are names of fields."""
+    quoted, words = identifiers(sql)
+    bare = {word.lower() for word in words}
+    if bare & _QUERIES:
+        raise BadQuery("a condition is about the fields of one row; it cannot ask a query", hint="ask first, then list the values: field IN (...)")
+    changing = sorted((bare | {word.lower() for word in quoted} if "(" in sql else bare) & (_changing() | _CLOCKS))
+    if changing:
+        raise BadQuery(f"`{changing[0]}` gives another answer at another time", hint="write the moment itself, or use from and to")
+
+
+@lru_cache(maxsize=1)
+def _changing() -> frozenset[str]:
+    """The functions that are not the same every time, by DataFusion's own account."""
+    session = SessionContext(SessionConfig().with_information_schema(True))
+    rows = session.sql("SELECT DISTINCT routine_name FROM information_schema.routines WHERE is_deterministic = false").to_pylist()
+    return frozenset(row["routine_name"].lower() for row in rows)
+
+
+def _probe(session: SessionContext, condition: Condition) -> None:
+    """Evaluate over values that casts, divisions and patterns trip over."""
+    arrays = [_probe_column(number, kind) for number, (_, kind) in enumerate(condition.fields)]
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([None] * _PROBE_ROWS, pa.bool_()), *arrays], names=["\x1f", *(path for path, _ in condition.fields)]
+    )  # fmt: skip
+    frame = session.from_arrow(batch)
+    try:
+        decided = frame.select(frame.parse_sql_expr(f"({condition.sql}\n) IS TRUE")).to_arrow_table()
+        frame.filter(frame.parse_sql_expr(f"({condition.sql}\n)")).count()
+    except Exception:
+        raise _fallible() from None
+    if decided.num_rows != _PROBE_ROWS or decided.schema.types != [pa.bool_()]:
+        raise _fallible()
+
+
+def _probe_column(number: int, kind: FieldType) -> pa.Array:
+    """Neighbouring columns step through their values at different speeds, so that they meet in all pairs."""
+    values, stride = _PROBES[kind], 5 ** (number % 4)
+    return pa.array([values[(row // stride + number // 4) % len(values)] for row in range(_PROBE_ROWS)], arrow_type(kind))
+
+
+def _fallible() -> BadQuery:
+    return BadQuery(
+        "the condition is not TRUE, FALSE or NULL for every value its fields may have",
+        hint="compare fields with values of their own type, use TRY_CAST for others; no aggregates, no division by whole numbers",
+    )
+
+
+def _refusal(error: Exception, table: LogicalTable) -> BadQuery:
+    """Names what is unknown; of the rest, which may quote what was written, nothing."""
+    if messages.unknown_field(error) is not None or "Invalid function" in str(error):
+        told = messages.translate(error, {table.name: table}, _functions())
+        return BadQuery(told.message, hint=told.hint)
+    return BadQuery("the condition is not a boolean SQL expression", hint="try it first as the WHERE of a query")
+
+
+@lru_cache(maxsize=1)
+def _functions() -> tuple[str, ...]:
+    session = planning_session()
+    return tuple(session.udfs())

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from datafusion import DataFrame, SessionContext
 
 from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.fields import TIMESTAMP
+from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
@@ -20,16 +21,18 @@ from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
 from pulka.query.prune import prune
+from pulka.query.removal import Hidden, fields_of, without
 from pulka.query.schema import LogicalTable, logical_tables
-from pulka.query.search import Found, search
+from pulka.query.search_scan import Found, search
 from pulka.query.session import open_session, read_only
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
 
 __all__ = ["DataFusionEngine"]
 
 _STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
 _NAMES_TRIED_MAX = 64
+_PLANS_MAX = 5
 T = TypeVar("T")
 
 
@@ -40,8 +43,9 @@ class _Source:
     use: Use
     window: TimeRange
     fragments: list[Fragment]
-    fresh: list[pa.RecordBatch]
+    fresh: list[tuple[Position, pa.RecordBatch]]
     pruned: dict[str, int]
+    hidden: Hidden = field(default_factory=Hidden)
     found: Found | None = None
 
     @property
@@ -65,7 +69,7 @@ class _Source:
 
     @property
     def fresh_rows(self) -> int:
-        return sum(batch.num_rows for batch in self.fresh)
+        return sum(batch.num_rows for _, batch in self.fresh)
 
     @property
     def bytes(self) -> int:
@@ -129,6 +133,7 @@ class DataFusionEngine:
         search_bytes: int = 64 << 20,
         threads: int = 2,
         scratch: Path | None = None,
+        retention_s: int = 0,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
@@ -138,6 +143,7 @@ class DataFusionEngine:
         self._bounds = Bounds(memory_bytes, time_s, rows)
         self._search_bytes = search_bytes
         self._scratch = scratch
+        self._retention_s = retention_s
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -152,8 +158,7 @@ class DataFusionEngine:
         """What the query would read, and what was pruned by which means."""
         query = self._open(tenant, window, Limits())
         try:
-            prepared, sources = await self._prepare(query, sql)
-            frame = await self._timed(query, "execute", asyncio.to_thread(self._bind, query, prepared, sources))
+            frame, sources = await self._planned(query, sql, read=False)
             plan = frame.optimized_logical_plan().display_indent()
             return {"tables": [_funnel(source) for source in sources], "plan": plan}
         finally:
@@ -165,12 +170,9 @@ class DataFusionEngine:
         return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
 
     async def _start(self, query: _Query, sql: str) -> Result:
-        prepared, sources = await self._prepare(query, sql)
-        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
-        await self._timed(query, "search", self._search(query, sources))
+        frame, sources = await self._planned(query, sql, read=True)
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
-        frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
         return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
 
     async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
@@ -185,10 +187,25 @@ class DataFusionEngine:
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
             query.close()
 
+    async def _planned(self, query: _Query, sql: str, *, read: bool) -> tuple[DataFrame, list[_Source]]:
+        """The query over its real tables; planned again when events with a new type of some field came in between."""
+        for left in reversed(range(_PLANS_MAX)):
+            prepared, sources = await self._prepare(query, sql)
+            if read:
+                await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+                await self._timed(query, "search", self._search(query, sources))
+            try:
+                return await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources)), sources
+            except shapes.Outgrown:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
     async def _prepare(self, query: _Query, sql: str) -> tuple[_Prepared, list[_Source]]:
         statement = check_select(sql)
-        published = await query.deadline.of(self._catalog.tables(query.tenant))
-        query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
+        # In this order: what is published in between is known from the first, and the other way round from neither.
+        fresh = self._fresh.fresh_fields(query.tenant)
+        query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
         return prepared, sources
@@ -231,15 +248,21 @@ class DataFusionEngine:
         window = use.window(query.window)
         fresh = self._fresh.fresh(query.tenant, use.table.name)
         snapshot = await self._catalog.snapshot(query.tenant, use.table.name, window)
-        batches = [b for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
-        kept, pruned = await asyncio.to_thread(prune, use.predicate(), snapshot.fragments, use.table)
+        batches = [(at, b) for at, b in fresh if at.sequence > snapshot.positions.get(at.partition, 0) and b.num_rows]
+        hidden = Hidden.of(snapshot, use.table.name, self._retention_s, self._clock.now_ns())
+        alive = [fragment for fragment in snapshot.fragments if not hidden.takes_all(fragment)]
+        kept, pruned = await asyncio.to_thread(prune, use.predicate(), alive, use.table)
         pruned["time"] += snapshot.pruned_by_time
-        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned)
+        if expired := len(snapshot.fragments) - len(alive):
+            pruned["retention"] = expired
+        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
 
     async def _search(self, query: _Query, sources: list[_Source]) -> None:
         bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
-            files = {str(query.paths[one.id].absolute()): one for one in source.fragments}
+            # What is deleted is found by fields that a search does not read: those fragments are scanned.
+            whole = [one for one in source.fragments if not source.hidden.in_fragment(one)]
+            files = {str(query.paths[one.id].absolute()): one for one in whole}
             source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=self.threads)
 
     async def _lease(self, query: _Query, fragments: list[Fragment]) -> None:
@@ -255,6 +278,8 @@ class DataFusionEngine:
                 frame = self._bound(query, prepared, sources, every=False)
                 if frame.schema().names == prepared.schema.names:
                     return frame
+            except shapes.Outgrown:
+                raise
             except Exception:  # noqa: S110 - a name the text hides, as in column aliases of a table: show all fields
                 pass
         return self._guarded(query, lambda: self._bound(query, prepared, sources, every=True))
@@ -277,17 +302,24 @@ class DataFusionEngine:
         used = frozenset(source.use.columns) | {TIMESTAMP}
         fields = [field for field in table.fields.values() if field.path in used]
         folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
-        frames = []
-        stored = shapes.group((shapes.shape_of_fragment(one, used), one) for one in source.scanned)
-        for number, (shape, members) in enumerate(stored):
-            paths = [query.paths[one.id].absolute() for one in members] if query.paths else []  # nothing is read to explain
-            scan = shapes.scan_fragments(session, shape, paths, folder / str(number))
-            frames.append(shapes.project(scan, shape, fields))
+        frames: list[DataFrame] = []
+        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.scanned):
+            read = used | fields_of(removals)
+            for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
+                shapes.check_known(shape, table, ones)
+                paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
+                scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         known = definition(table.name).columns
-        fresh = [(shapes.shape_of_batch(one, used, known), one) for one in source.fresh]
-        found = [(shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched]
-        for shape, batches in shapes.group([*fresh, *found]):
-            frames.append(shapes.project(shapes.scan_batches(session, shape, batches), shape, fields))
+        for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
+            read = used | fields_of(removals)
+            for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
+                shapes.check_known(shape, table)
+                scan = shapes.scan_batches(session, shape, some)
+                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
+        for shape, some in shapes.group((shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched):
+            shapes.check_known(shape, table)
+            frames.append(shapes.project(shapes.scan_batches(session, shape, some), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
@@ -297,6 +329,14 @@ class DataFusionEngine:
             raise
         except Exception as error:
             raise query.translate(error) from error
+
+
+def _alike(sources: Iterable[tuple[tuple[Removal, ...], T]]) -> list[tuple[tuple[Removal, ...], list[T]]]:
+    """Sources from which the same is removed, together."""
+    found: dict[tuple[Removal, ...], list[T]] = {}
+    for removals, source in sources:
+        found.setdefault(removals, []).append(source)
+    return list(found.items())
 
 
 def _count(stats: QueryStats, sources: list[_Source]) -> None:

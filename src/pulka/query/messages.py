@@ -7,7 +7,7 @@ from pulka.errors import BadQuery, Corrupt, LimitExceeded, PulkaError, Temporary
 from pulka.query.names import unique_match
 from pulka.query.schema import LogicalTable
 
-__all__ = ["out_of_memory", "translate", "unknown_field"]
+__all__ = ["near", "out_of_memory", "translate", "unknown_field"]
 
 _PREFIXES = re.compile(
     r"^(?:(?:DataFusion error|Error during planning|Schema error|SQL error|Execution error|Arrow error|External error"
@@ -19,6 +19,7 @@ _FUNCTION = re.compile(r"Invalid function '([^']+)'")
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
 _UNREADABLE = re.compile(r"\bParquet error: |\bParquetError\b|Invalid Parquet file")
 _GONE = re.compile(r"Object at location .+ not found")
+_REGEX = re.compile(r"regex parse error:.*\nerror: ([^\n]+)|Regular expression did not compile: (CompiledTooBig)", re.S)
 _CAST = re.compile(r"Cast error: .*?to value of (\w+)")
 
 
@@ -30,14 +31,18 @@ def translate(error: BaseException, tables: Mapping[str, LogicalTable], function
     if "Resources exhausted" in text or "Not enough memory" in text:
         return out_of_memory()
     if match := _TABLE.search(text):
-        return BadQuery(f"there is no table `{match[1][:80]}`", hint=_near(match[1], tables, "your tables"))
+        return BadQuery(f"there is no table `{match[1][:80]}`", hint=near(match[1], tables, "your tables"))
     if (name := unknown_field(error)) is not None:
         paths = [path for table in tables.values() for path in table.fields]
-        return BadQuery(f"there is no field `{name[:80]}`", hint=_near(name, paths, "fields"))
+        return BadQuery(f"there is no field `{name[:80]}`", hint=near(name, paths, "fields"))
     if match := _FUNCTION.search(text):
         return BadQuery(f"there is no function `{match[1][:80]}`", hint=nearest(match[1], list(functions)))
     if match := _CAST.search(text):
         return BadQuery(f"a value cannot be read as {match[1]}", hint="TRY_CAST gives NULL for such values")
+    if match := _REGEX.search(text):
+        return BadQuery(f"a regular expression cannot be used: {match[1] or 'it is too large'}", hint="it is one of Rust's `regex`")
+    if "does not appear to be an IPv4 or IPv6 network" in text:
+        return BadQuery("cidr_match was not given a network", hint="as in cidr_match(ip, '10.0.0.0/8')")
     if _UNREADABLE.search(text):
         return Corrupt("a stored file cannot be read", hint="ask again; if that does not help, `pulka store check --verify` names it")
     return BadQuery(_first_line(text))
@@ -57,7 +62,8 @@ def out_of_memory() -> LimitExceeded:
     )
 
 
-def _near(name: str, candidates: Iterable[str], what: str) -> str:
+def near(name: str, candidates: Iterable[str], what: str) -> str:
+    """A hint for an unknown name: the nearest of the candidates, or the first of them."""
     known = list(dict.fromkeys(candidates))
     match = unique_match(name, known)
     close = nearest(name, known) if match is None else f"did you mean `{match}`?"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pulka.errors import BadQuery
 from pulka.query.schema import LogicalTable
 
-__all__ = ["check_select", "mentioned", "quote", "quote_paths", "quote_word", "unique_match"]
+__all__ = ["check_select", "identifiers", "mentioned", "quote", "quote_paths", "quote_word", "unique_match"]
 
 _SKIPPED = r"""'(?:[^']|'')*' | "(?:[^"]|"")*"(?:\s*\.\s*\w+)* | --[^\n]* | /\*.*?(?:\*/|\Z)"""
 _TOKEN = re.compile(rf"(?P<skip>{_SKIPPED}) | (?P<path>(?<![\w.@])@?[^\W\d][\w@]*(?:\.@?\w+)*) | .", re.X | re.S)
@@ -49,6 +49,13 @@ def quote_paths(sql: str, tables: Mapping[str, LogicalTable]) -> str:
         return _quote_known(written, paths) if "." in written or "@" in written else written
 
     return _splice(sql, replace)
+
+
+def identifiers(sql: str) -> tuple[set[str], set[str]]:
+    """The names in `sql`: those that are quoted, without their quotes, and the other words."""
+    tokens = list(_TOKEN.finditer(sql))
+    quoted = {token[0][1:-1].replace('""', '"') for token in tokens if token["skip"] and token[0][0] == token[0][-1] == '"'}
+    return quoted, {token["path"] for token in tokens if token["path"]}
 
 
 def quote_word(sql: str, word: str, name: str) -> str:

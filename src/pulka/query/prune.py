@@ -10,7 +10,7 @@ from typing import Any
 
 from pulka import _native
 from pulka.model.fields import TIMESTAMP
-from pulka.query.conditions import Condition, compared, matched, one_of, within
+from pulka.query.column_condition import Condition, compared, matched, one_of, within
 from pulka.query.predicate import All, AnyOf, Compare, Contains, IsNull, Like, Predicate, Prefix
 from pulka.query.schema import LogicalTable
 from pulka.seams import ColumnStats, Fragment

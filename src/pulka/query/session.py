@@ -4,7 +4,9 @@ from pathlib import Path
 
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 
-__all__ = ["open_session", "read_only"]
+from pulka.query.cidr import cidr_match
+
+__all__ = ["open_session", "planning_session", "read_only"]
 
 _SETTINGS = {
     # Names are exact: fields that differ only by case are different fields.
@@ -24,7 +26,17 @@ def open_session(memory_bytes: int, threads: int, spill: Path) -> SessionContext
     """An empty session with its own memory pool; it spills to `spill` and knows no files, URLs or settings."""
     config = SessionConfig(_SETTINGS).with_information_schema(False).with_target_partitions(threads)
     runtime = RuntimeEnvBuilder().with_fair_spill_pool(memory_bytes).with_disk_manager_specified(spill)
-    return SessionContext(config, runtime)
+    return _with_functions(SessionContext(config, runtime))
+
+
+def planning_session() -> SessionContext:
+    """A session that is meant for plans and a handful of rows only."""
+    return _with_functions(SessionContext(SessionConfig(_SETTINGS).with_information_schema(False).with_target_partitions(1)))
+
+
+def _with_functions(session: SessionContext) -> SessionContext:
+    session.register_udf(cidr_match)
+    return session
 
 
 def read_only(session: SessionContext, sql: str) -> DataFrame:

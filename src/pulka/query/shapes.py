@@ -13,7 +13,8 @@ import pyarrow as pa
 from datafusion import DataFrame, Expr, SessionContext, col, lit, udf
 from datafusion import functions as f
 
-from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of
+from pulka.errors import Temporary
+from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of, widest
 from pulka.model.windows import TimeRange
 from pulka.query.names import quote
 from pulka.query.schema import LogicalField, LogicalTable
@@ -21,12 +22,16 @@ from pulka.query.text import sql_type
 from pulka.seams import Fragment
 
 __all__ = [
-    "Shape", "build_view", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment",
+    "Outgrown", "Shape", "build_view", "check_known", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment", "values",
 ]  # fmt: skip
 
 _SHAPES_MAX = 16
 """From here on sources join any shape they do not contradict, even if that costs a bare column."""
 Source = TypeVar("Source")
+
+
+class Outgrown(Temporary):
+    """A source knows more types of a field than the plan: it was looked up before the source came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,14 @@ def _place(shape: Shape, known: Sequence[Shape]) -> int | None:
     return None
 
 
+def check_known(shape: Shape, table: LogicalTable, members: Iterable[Fragment] = ()) -> None:
+    """Outgrown when sources of this shape hold a field with a type that `table` does not know of."""
+    types = {(column.path, column.type) for column in shape.columns}
+    types |= {(path, kind) for one in members for path in shape.residual for kind in one.residual.get(path, ())}
+    if any(path not in table.fields or kind not in table.fields[path].seen for path, kind in types):
+        raise Outgrown("the fields of a table changed while the query was planned", hint="ask again")
+
+
 def scan_fragments(session: SessionContext, shape: Shape, paths: Sequence[Path], folder: Path) -> DataFrame:
     """Fragments of one shape as one scan: `folder` becomes a directory of links, which costs less than a union.
 
@@ -131,8 +144,13 @@ def _project(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def project(scan: DataFrame, shape: Shape, fields: Sequence[LogicalField]) -> DataFrame:
     """The logical `fields` out of a scan of physical columns."""
+    return scan.select(*values(shape, fields))
+
+
+def values(shape: Shape, fields: Sequence[LogicalField]) -> list[Expr]:
+    """The logical `fields` as expressions over physical columns."""
     layout = shape.layout()
-    return scan.select(*(_value(field, *layout.get(field.path, (frozenset(), False))) for field in fields))
+    return [_value(field, *layout.get(field.path, (frozenset(), False))) for field in fields]
 
 
 def build_view(
@@ -175,10 +193,12 @@ def _null(field: LogicalField) -> Expr:
 
 
 def _value(field: LogicalField, columns: frozenset[Column], in_residual: bool) -> Expr:
+    """Values of a type that this one cannot show are null: the type may have been fixed before they came."""
     kind = sql_type(field.type)
     values = [
         _column(column.name) if sql_type(column.type) == kind else _column(column.name).cast(kind)
         for column in sorted(columns, key=lambda column: column.name)
+        if widest((column.type, field.type)) == field.type
     ]
     if in_residual:
         values += _residual_values(field)

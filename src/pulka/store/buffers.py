@@ -47,13 +47,18 @@ class Buffer:
     _fields_upto: int = 0
 
     def head(self, bytes_max: int) -> list[Entry]:
-        """The oldest entries of together at most `bytes_max`, but one at least."""
+        """The oldest entries of together at most `bytes_max`, but one at least; a barrier is the last of them.
+
+        A barrier is a batch without rows. No fragment holds rows from both sides of it: a delete concerns those before.
+        """
         taken, total = 0, 0
         for entry in self.entries:
             total += entry.bytes
             if taken and total > bytes_max:
                 break
             taken += 1
+            if entry.record.batch.num_rows == 0:
+                break
         return self.entries[:taken]
 
     def fields(self) -> Mapping[str, frozenset[FieldType]]:

@@ -9,15 +9,31 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, delete, func, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    func,
+    not_,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pulka.errors import Conflict
 from pulka.model.fields import FieldType
+from pulka.model.rules import Rules
 from pulka.model.windows import TimeRange
-from pulka.seams import Clock, DedupKey, Fragment, Publication, Snapshot, TableInfo
+from pulka.seams import Amendment, Clock, DedupKey, Fragment, Publication, Snapshot, TableInfo, Usage
+from pulka.store import catalog_rules as rules
 from pulka.store import schema
-from pulka.store.column_stats import StatsCache, encode_stats
+from pulka.store.column_stats import Stats, StatsCache, encode_stats
 from pulka.store.database import Database
 
 __all__ = ["SqlCatalog"]
@@ -102,6 +118,29 @@ class SqlCatalog:
         """Drop the rows of retired fragments whose objects are deleted."""
         await self._run(lambda: self._forget(keys))
 
+    async def usage(self, tenant: str | None = None) -> Sequence[Usage]:
+        """What every table, of one tenant when named, takes in the object store."""
+        chosen = select(schema.fragments).where(_fragments.tenant == tenant) if tenant is not None else select(schema.fragments)
+        return [_usage(row) for row in await self._rows(_used(chosen))]
+
+    async def rules(self, tenant: str | None = None) -> Rules:
+        """Policies, deletes with their progress, and holds."""
+
+        def read() -> Rules:
+            with self._database.read() as connection:
+                return rules.read_rules(connection, tenant)
+
+        return await self._run(read)
+
+    async def amend(self, change: Amendment) -> None:
+        """Change the rules in one transaction."""
+
+        def write() -> None:
+            with self._database.write() as connection:
+                rules.amend(connection, change, self._clock.now_ns())
+
+        await self._run(write)
+
     async def close(self) -> None:
         """Finish running calls and disconnect."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -120,8 +159,10 @@ class SqlCatalog:
     def _publish(self, change: Publication) -> None:
         with self._database.write() as connection:
             _move_positions(connection, change.positions)
+            rules.check_removal(connection, change)
             _retire(connection, change.retire, self._clock.now_ns())
-            _add(connection, change.add)
+            _add(connection, rules.marked(connection, change))
+            rules.set_marks(connection, change)
             _add_fields(connection, change.add)
             _keep_dedup(connection, change.dedup, self._clock.now_ns())
 
@@ -131,9 +172,11 @@ class SqlCatalog:
         reached = select(at.partition, at.sequence).where(at.tenant == tenant, at.table_name == table)
         with self._database.read() as connection:
             total = connection.execute(select(func.count()).where(of_table)).scalar_one()
-            found = self._fragments_of(connection, and_(of_table, *_overlap(window)))
+            found = self._fragments_of(connection, and_(of_table, *rules.overlap(window)))
             positions = {row.partition: row.sequence for row in connection.execute(reached)}
-        return Snapshot(tuple(found), positions, total - len(found))
+            deletes = rules.pending_deletes(connection, tenant, table)
+            retention = rules.read_retention(connection, tenant)
+        return Snapshot(tuple(found), positions, total - len(found), deletes, retention)
 
     def _read_fragments(self, condition: Any) -> list[Fragment]:
         with self._database.read() as connection:
@@ -143,8 +186,9 @@ class SqlCatalog:
         """Rows first, then only those statistics that are not decoded yet: they are most of the bytes."""
         order = (_fragments.window_start_ns, _fragments.created_ns, _fragments.id)
         rows = connection.execute(select(*_WITHOUT_STATS).where(condition).order_by(*order)).all()
-        stats = {row.id: self._stats.get(row.id) for row in rows}
-        for some in _chunks([key for key, known in stats.items() if known is None]):
+        kept = ((row.id, self._stats.get(row.id)) for row in rows)
+        stats = {key: known for key, known in kept if known is not None}
+        for some in _chunks([row.id for row in rows if row.id not in stats]):
             for row in connection.execute(select(_fragments.id, _fragments.stats).where(_fragments.id.in_(some))):
                 stats[row.id] = self._stats.decode(row.id, row.stats)
         return [_fragment(row, stats[row.id]) for row in rows]
@@ -235,14 +279,6 @@ def _insert_or_ignore(connection: Connection, table: Table) -> Any:
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-def _overlap(window: TimeRange) -> Iterator[Any]:
-    """`TimeRange.overlaps` in SQL."""
-    if window.start_ns is not None:
-        yield _fragments.max_ns >= window.start_ns
-    if window.end_ns is not None:
-        yield _fragments.min_ns < window.end_ns
-
-
 def _stored(tenant: str) -> Select[Any]:
     return (
         select(
@@ -257,6 +293,24 @@ def _stored(tenant: str) -> Select[Any]:
         .where(_live, _fragments.tenant == tenant)
         .group_by(_fragments.table_name)
     )
+
+
+def _used(chosen: Select[Any]) -> Select[Any]:
+    """Sums per table; a retired fragment counts until its object is deleted."""
+    row = chosen.subquery().c
+    live = row.retired_ns.is_(None)
+
+    def total(value: Any, condition: Any) -> Any:
+        return func.coalesce(func.sum(case((condition, value), else_=0)), 0)
+
+    sums = [total(value, live) for value in (1, row.row_count, row.bytes, row.raw_bytes)]
+    gone = [total(value, not_(live)) for value in (1, row.bytes)]
+    return select(row.tenant, row.table_name, *sums, *gone).group_by(row.tenant, row.table_name).order_by(row.tenant, row.table_name)
+
+
+def _usage(row: Row[Any]) -> Usage:
+    tenant, table, *sums = tuple(row)
+    return Usage(tenant, table, *map(int, sums))
 
 
 def _table_info(name: str, seen: dict[str, set[FieldType]], stored: Row[Any] | None) -> TableInfo:
@@ -280,6 +334,8 @@ def _row(fragment: Fragment) -> dict[str, Any]:
         "raw_bytes",
         "level",
         "created_ns",
+        "deleted_upto",
+        "swept",
     )
     return {
         **{name: getattr(fragment, name) for name in same},
@@ -290,10 +346,11 @@ def _row(fragment: Fragment) -> dict[str, Any]:
     }
 
 
-def _fragment(row: Row[Any], stats: Any) -> Fragment:
+def _fragment(row: Row[Any], stats: Stats) -> Fragment:
+    columns, residual = stats
     return Fragment(
         row.id, row.tenant, row.table_name, row.object_key, row.window_start_ns, row.window_ns, row.min_ns, row.max_ns,
-        row.row_count, row.bytes, row.raw_bytes, row.level, row.created_ns, *stats,
+        row.row_count, row.bytes, row.raw_bytes, row.level, row.created_ns, columns, residual, row.deleted_upto, row.swept,
     )  # fmt: skip
 
 

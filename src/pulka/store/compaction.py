@@ -7,15 +7,17 @@ the first to publish wins, the others throw their outputs away and choose more a
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pulka.errors import Conflict
+from pulka.errors import Conflict, Temporary
+from pulka.model.rules import Delete
 from pulka.model.windows import TimeRange
 from pulka.seams import Catalog, Clock, Fragment, Publication
 from pulka.store.collect import collect
+from pulka.store.deletes import alike
 from pulka.store.fragments import FragmentObjects
-from pulka.store.merge import Drop, Merged, Merger
+from pulka.store.merge import Merged, Merger
 from pulka.store.plan import CompactionSettings, Merge, Span, by_span, next_close_ns, plan, span_of, urgency
 from pulka.store.turns import Turns
 
@@ -53,10 +55,7 @@ class Backlog:
 
 
 class Compactor:
-    """One background task that merges and then deletes what merges made superfluous.
-
-    `drop` names rows that merges leave out; see `pulka.store.merge`.
-    """
+    """One background task that merges and then deletes what merges and rewrites made superfluous."""
 
     def __init__(
         self,
@@ -64,20 +63,17 @@ class Compactor:
         objects: FragmentObjects,
         clock: Clock,
         settings: CompactionSettings | None = None,
-        *,
-        drop: Drop | None = None,
     ) -> None:
         self.counts = CompactionCounts()
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._settings = settings or CompactionSettings()
         self._merger = Merger(catalog, objects, clock, self._settings.write, self._settings.memory_bytes)
-        self._drop = drop
         self._turns = Turns(self._settings.turn_bytes)
         self._choices = 1  # how many of the first merges to choose from: more while others take them before us
         self._changed: set[Span] = set()
         self._plans: dict[Span, list[Merge]] = {}
         self._waiting: dict[Span, int] = {}  # spans with something left to merge once a window closes, and when
-        self._resting: set[str] = set()  # inputs of merges that failed, until the next sweep
+        self._resting: dict[str, int] = {}  # inputs of merges that failed, and until when
         self._swept_s = self._collected_s = -math.inf
         self._task: asyncio.Task[None] | None = None
 
@@ -174,8 +170,9 @@ class Compactor:
             known.clear()
         for tenant in await self._catalog.tenants():
             for table in await self._catalog.tables(tenant):
-                for span, members in by_span(await self._catalog.fragments(tenant, table)).items():
-                    self._look(span, members)
+                found = await self._catalog.snapshot(tenant, table, TimeRange())
+                for span, members in by_span(found.fragments).items():
+                    self._look(span, members, found.deletes)
         self._swept_s = self._clock.monotonic_s()
 
     async def _look_again(self) -> None:
@@ -185,16 +182,20 @@ class Compactor:
         for span in sorted(self._changed):
             found = await self._catalog.snapshot(span.tenant, span.table, _range_of(span))
             self._changed.discard(span)
-            self._look(span, [fragment for fragment in found.fragments if span_of(fragment) == span])
+            self._look(span, [fragment for fragment in found.fragments if span_of(fragment) == span], found.deletes)
 
-    def _look(self, span: Span, fragments: Iterable[Fragment]) -> None:
-        members = [fragment for fragment in fragments if fragment.id not in self._resting]
+    def _look(self, span: Span, fragments: Sequence[Fragment], deletes: Sequence[Delete]) -> None:
         now_ns = self._clock.now_ns()
+        rests = {fragment.id: self._resting.get(fragment.id, 0) for fragment in fragments}
+        members = [fragment for fragment in fragments if rests[fragment.id] < now_ns]
+        groups = alike(members, deletes)
         self._plans.pop(span, None)
         self._waiting.pop(span, None)
-        if merges := plan(members, now_ns, self._settings):
+        if merges := [merge for group in groups for merge in plan(group, now_ns, self._settings)]:
             self._plans[span] = merges
-        elif plan(members, _FOREVER_NS, self._settings):
+        elif len(members) < len(rests):
+            self._waiting[span] = min(end_ns for end_ns in rests.values() if end_ns >= now_ns)
+        elif any(plan(group, _FOREVER_NS, self._settings) for group in groups):
             self._waiting[span] = next_close_ns(members, now_ns, self._settings) or now_ns
 
     def _planned(self) -> list[Merge]:
@@ -208,21 +209,21 @@ class Compactor:
         self._plans[span].remove(merge)
         if not self._plans[span]:
             del self._plans[span]
-        merged = await self._try(merge)
         self._changed.add(span)
-        return merged
+        return await self._try(merge)
 
     async def _try(self, merge: Merge) -> Merged | None:
-        """Fragments that cannot be merged must not keep the others from it: they rest until the next sweep."""
+        """Fragments that cannot be merged must not keep the others from it: they rest for a while."""
         try:
-            merged = await self._merger.merge(merge, self._drop)
+            merged = await self._merger.merge(merge)
         except Conflict:
             self.counts.conflicts += 1
             self._choices = min(2 * self._choices, _CHOICES_MAX)
             return None
         except Exception as error:
             self.counts.failures += 1
-            self._resting.update(fragment.id for fragment in merge.inputs)
+            pause_s = self._settings.retry_s if isinstance(error, Temporary | OSError) else self._settings.sweep_s
+            self._resting.update(dict.fromkeys((f.id for f in merge.inputs), self._clock.now_ns() + int(pause_s * 1e9)))
             _log.warning("%d fragments of %s stay unmerged for now: %s", len(merge.inputs), merge.first.table, error)
             return None
         self._choices = max(1, self._choices // 2)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from pulka.errors import Conflict, Corrupt, Misconfigured, PulkaError, Temporary
 from pulka.store import schema
+from pulka.store.migrations import migrate
 
 __all__ = ["Database"]
 
@@ -40,19 +41,22 @@ class Database:
             yield connection
 
     def create(self) -> None:
-        """Make the tables of a new database; refuse one that a newer Pulka has changed."""
+        """Make the tables of a new database, or bring an older one up to date; refuse one that a newer Pulka has changed."""
         with self.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
-            schema.metadata.create_all(connection)
+            schema.version.create(connection, checkfirst=True)
             found = connection.execute(select(schema.version.c.version)).scalar()
             if found is None:
+                schema.metadata.create_all(connection)
                 connection.execute(insert(schema.version).values(version=schema.SCHEMA_VERSION))
             elif found > schema.SCHEMA_VERSION:
                 raise Misconfigured(
                     f"the catalog has schema version {found}, this Pulka knows {schema.SCHEMA_VERSION}",
                     hint="run the newer Pulka that wrote it, or name another catalog",
                 )
+            else:
+                migrate(connection, found, schema.SCHEMA_VERSION)
 
     def close(self) -> None:
         """Close every connection."""

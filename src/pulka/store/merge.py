@@ -22,11 +22,13 @@ from pulka.store.fragments import FragmentObjects, FragmentOrigin, WriteOptions,
 from pulka.store.lineage import holds, merged
 from pulka.store.plan import Merge
 
-__all__ = ["Drop", "Merged", "Merger", "origin_of"]
+__all__ = ["Change", "Drop", "Merged", "Merger", "origin_of"]
 
 Masks = Sequence[pa.BooleanArray | None]
 Drop = Callable[[Fragment, Path], Awaitable[pa.BooleanArray | None]]
 """Which rows of an input (and its local file) to leave out: true where one goes; None when all stay."""
+
+Change = Callable[[Sequence[Fragment], Sequence[Fragment]], Publication]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -54,10 +56,11 @@ class Merger:
         self._catalog, self._objects, self._clock = catalog, objects, clock
         self._write, self._memory_bytes = write, memory_bytes
 
-    async def merge(self, merge: Merge, drop: Drop | None = None) -> Merged:
+    async def merge(self, merge: Merge, drop: Drop | None = None, change: Change | None = None) -> Merged:
         """Do one merge, without the rows that `drop` names. Without any row left, the inputs go and nothing comes.
 
-        Conflict, and nothing changed, when an input is retired already: another worker was first.
+        `change` makes the publication out of inputs and outputs; without it they are swapped. Conflict, and nothing changed,
+        when an input is retired already: another worker was first.
         """
         stored: list[Fragment] = []
         try:
@@ -66,7 +69,7 @@ class Merger:
             await self._delete(stored)
             raise
         try:
-            await self._catalog.publish(Publication(add=tuple(stored), retire=tuple(f.id for f in merge.inputs)))
+            await self._catalog.publish((change or _swap)(merge.inputs, stored))
         except Conflict:
             await self._delete(stored)
             raise
@@ -129,6 +132,15 @@ async def _until_cancelled(work: Callable[[_native.Cancel], T]) -> T:
         cancel.cancel()
         await asyncio.gather(running, return_exceptions=True)
         raise
+
+
+def _swap(inputs: Sequence[Fragment], outputs: Sequence[Fragment]) -> Publication:
+    """All rows stay. The deletes that are pending concern all inputs or none (the catalog sees to it), so the last mark holds."""
+    upto = max(fragment.deleted_upto for fragment in inputs)
+    names = {fragment.swept for fragment in inputs}
+    swept = names.pop() if len(names) == 1 else ""
+    added = tuple(replace(one, deleted_upto=upto, swept=swept) for one in outputs)
+    return Publication(add=added, retire=tuple(one.id for one in inputs))
 
 
 def origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> FragmentOrigin:

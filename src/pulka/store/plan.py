@@ -59,6 +59,7 @@ class CompactionSettings:
     cpu_share: float = 1.0
     interval_s: float = 5.0
     sweep_s: float = 600.0
+    retry_s: float = 30.0
     retired_grace_s: float = 300.0
     write: WriteOptions = field(default_factory=WriteOptions)
 

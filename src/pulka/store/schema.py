@@ -1,10 +1,11 @@
 """Tables of the catalog database, one definition for SQLite and PostgreSQL."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, text
 
-__all__ = ["SCHEMA_VERSION", "dedup", "fields", "fragments", "metadata", "positions", "version"]
+__all__ = ["SCHEMA_VERSION", "dedup", "deletes", "fields", "fragments", "holds", "metadata", "positions", "retention", "version"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""A change of this file is a new version and a step in `migrations.py`."""
 
 metadata = MetaData()
 
@@ -31,6 +32,8 @@ fragments = Table(
     Column("stats", LargeBinary, nullable=False),
     # Null while the fragment is live; its object is deleted some time after it was retired.
     Column("retired_ns", BigInteger),
+    Column("deleted_upto", BigInteger, nullable=False, server_default="0"),
+    Column("swept", Text, nullable=False, server_default=""),
 )
 _live = fragments.c.retired_ns.is_(None)
 Index(
@@ -66,4 +69,51 @@ dedup = Table(
     Column("key", Text, primary_key=True),
     Column("expires_ns", BigInteger, nullable=False, index=True),
     Column("ack", LargeBinary, nullable=False),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("keep_s", BigInteger, nullable=False),
+    # A condition is JSON; null: all rows that no policy with a condition takes.
+    Column("condition", Text),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+deletes = Table(
+    "deletes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    # Null once the delete is done: what it named is gone from here too.
+    Column("condition", Text),
+    Column("condition_hash", Text, nullable=False),
+    Column("start_ns", BigInteger),
+    Column("end_ns", BigInteger),
+    Column("positions", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("rows_matched", BigInteger),
+    Column("rows_removed", BigInteger, nullable=False),
+    Column("done_ns", BigInteger),
+    UniqueConstraint("tenant", "table_name", "number"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("start_ns", BigInteger),
+    Column("end_ns", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
 )

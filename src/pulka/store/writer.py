@@ -89,7 +89,7 @@ class Writer:
         self._followers: dict[int, asyncio.Task[None]] = {}
         self._flusher: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(self._settings.flushes_at_once)
-        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._wake, self._room, self._read = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing = False
 
     async def start(self) -> None:
@@ -114,6 +114,12 @@ class Writer:
                 if buffer.entries:
                     _merge_fields(found.setdefault(table, {}), buffer.fields())
         return found
+
+    async def reached(self, at: Position) -> None:
+        """Return once the record at `at` is buffered or published, and its fields are known."""
+        while self._read_upto[at.partition] < at.sequence:
+            self._read.clear()
+            await self._read.wait()
 
     @property
     def buffered_bytes(self) -> int:
@@ -166,6 +172,7 @@ class Writer:
             records = await self._journal.read(partition, self._read_upto[partition], self._settings.read_records)
             for record in records:
                 self._take(record, positions.get((record.tenant, record.table), 0))
+            self._read.set()
             if not records:
                 self._caught_up[partition].set()
                 await self._release(partition)

@@ -1,4 +1,4 @@
-"""Public fakes: a clock that stands still (`clock`), a disk that fails on demand (`disk`), files of a directory (`files`).
+"""Public fakes: clocks (`clock`), a loop without real time (`loop`), disks, object stores and catalogs that fail on demand.
 
 In: what should go wrong, and when. Out: implementations of the seams for tests.
 Guarantees: seeded, so every failure repeats.

@@ -5,7 +5,7 @@ import heapq
 import random  # noqa: TID251 - seeded
 from itertools import count
 
-__all__ = ["FakeClock"]
+__all__ = ["FakeClock", "LoopClock"]
 
 _YIELDS = 10
 """Turns of the event loop given to others before time moves on."""
@@ -62,6 +62,26 @@ class FakeClock:
         while self._sleepers[0] is not sleeper:  # noqa: ASYNC110 - it polls no clock
             await asyncio.sleep(0)  # noqa: TID251 - gives way, takes no time
         self._elapsed_ns = max(self._elapsed_ns, sleeper[0])
+
+
+class LoopClock:
+    """See `pulka.seams.Clock`: the time of the running loop, for loops whose time is virtual (`pulka.testing.loop`)."""
+
+    def __init__(self, seed: int | str = 0, *, start_ns: int = 1_700_000_000_000_000_000) -> None:
+        self.random = random.Random(seed)
+        self._start_ns = start_ns
+
+    def now_ns(self) -> int:
+        """The loop's time, counted from `start_ns`."""
+        return self._start_ns + round(self.monotonic_s() * 1e9)
+
+    def monotonic_s(self) -> float:
+        """The loop's time."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the loop's time has moved on by `seconds`."""
+        await asyncio.sleep(max(seconds, 0.0))  # noqa: TID251 - takes virtual time
 
 
 async def _yield() -> None:

@@ -4,7 +4,7 @@ import errno
 import os
 import random  # noqa: TID251 - seeded
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pulka.journal.disk import Disk
@@ -13,18 +13,27 @@ __all__ = ["FaultyDisk"]
 
 
 class FaultyDisk(Disk):
-    """`calls` counts every operation by name. Faults are set with `fail`, `space_bytes` and `short_writes`."""
+    """`calls` counts every operation by name. Faults are set with `fail`, `space_bytes` and `short_writes`.
+
+    `before`, when set, is called with the name of every operation that is about to happen.
+    """
 
     def __init__(self, *, space_bytes: int | None = None, short_writes: random.Random | None = None) -> None:
         self.calls: Counter[str] = Counter()
         self.space_bytes = space_bytes
         self.short_writes = short_writes
+        self.before: Callable[[str], None] | None = None
         self._faults: dict[tuple[str, int], int] = {}
 
     def fail(self, operation: str, code: int = errno.EIO, *, nth: int = 1, times: int = 1) -> None:
         """Let the `nth` call of `operation` from now, and the ones after up to `times`, raise OSError(code)."""
         first = self.calls[operation] + nth
         self._faults.update({(operation, call): code for call in range(first, first + times)})
+
+    def heal(self) -> None:
+        """From now on nothing fails."""
+        self.space_bytes = self.short_writes = None
+        self._faults.clear()
 
     def create(self, path: Path) -> int:
         """See Disk."""
@@ -84,6 +93,8 @@ class FaultyDisk(Disk):
 
     def _enter(self, operation: str) -> None:
         self.calls[operation] += 1
+        if self.before is not None:
+            self.before(operation)
         code = self._faults.pop((operation, self.calls[operation]), None)
         if code is not None:
             raise OSError(code, os.strerror(code))

@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pyarrow as pa
 import pytest
 
 from pulka.errors import Temporary
 from pulka.intake import DedupWindow
-from pulka.seams import DedupKey
+from pulka.seams import DedupKey, Publication
+from pulka.testing.catalog import MemoryCatalog
 
 HOUR_S = 3600
 
@@ -115,3 +117,21 @@ async def test_loaded_keys_answer_until_they_expire(window, clock):
     await clock.sleep(1)
     assert window.get("t", "logs", "soon") is None
     assert window.get("t", "logs", "late") == b"late"
+
+
+async def test_a_key_that_moves_to_the_catalog_during_recovery_is_not_missed(window, clock, journal):
+    catalog, batch = MemoryCatalog(), pa.record_batch({"n": [1]})
+    position = await journal.append("t", "logs", batch, dedup_key="k", ack=b"first")
+
+    class Publishing:
+        """A catalog whose first answer is overtaken by the writer: the record is published, and the journal forgets it."""
+
+        async def dedup(self, since_ns: int) -> list[DedupKey]:
+            found = list(await catalog.dedup(since_ns))
+            if not found:
+                await catalog.publish(Publication(dedup=(DedupKey("t", "logs", "k", clock.now_ns() + 10**9, b"first"),)))
+                await journal.release(position.partition, position.sequence)
+            return found
+
+    await window.recover(Publishing(), journal)
+    assert window.get("t", "logs", "k") == b"first"

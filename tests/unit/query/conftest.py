@@ -90,13 +90,13 @@ class Lake:
         self.engine = DataFusionEngine(self.catalog, self.fresh, self.files, **settings)
         self._written = 0
 
-    def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None, sort=None):
-        """`sort`: describe the texts of all columns as the core does, with automata of these."""
+    def store(self, rows, *, table="logs", tenant="acme", residual=(), positions=None, sort=None, **parquet):
+        """`sort`: describe the texts of all columns as the core does, with automata of these. `parquet`: how to write the file."""
         batch = encode(rows, residual)
         self._written += 1
         name = f"f{self._written}"
         sketches = {} if sort is None else sketch(batch, self.folder / f"{name}.sketch", sort)
-        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet", compression="zstd")
+        pq.write_table(pa.Table.from_batches([batch]), self.folder / f"{name}.parquet", **{"compression": "zstd"} | parquet)
         times = [row["timestamp"] for row in rows]
         fragment = Fragment(
             id=name, tenant=tenant, table=table, key=f"{name}.parquet", window_start_ns=0, window_ns=1 << 62,
@@ -109,6 +109,9 @@ class Lake:
     def buffer(self, rows, *, sequence=1, table="logs", tenant="acme", residual=()):
         at = Position(0, sequence)
         self.fresh.add(tenant, table, at, encode(rows, residual), residual_types(rows, residual))
+
+    def published(self, tenant="acme"):
+        return asyncio.run(self.catalog.tables(tenant))
 
     def run(self, sql, *, tenant="acme", window=ALWAYS, limits=UNLIMITED):
         async def go():

@@ -9,6 +9,7 @@ import types
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -281,19 +282,26 @@ class Lake:
         return {item["path"] for chunk in self.store.list() for item in chunk if item["path"].endswith(".parquet")}
 
 
+@asynccontextmanager
+async def opened(directory: Path, store: ObjectStore) -> AsyncIterator[Lake]:
+    clock = ManualClock()
+    catalog = await SqlCatalog.open(f"sqlite:///{directory}/catalog.db", clock)
+    made = Lake(directory, catalog, clock, ListJournal(), store)
+    yield made
+    for writer in list(made.writers):
+        await made.kill(writer)
+    await catalog.close()
+
+
 @pytest.fixture
 def open_lake(tmp_path: Path) -> Callable[[ObjectStore], AbstractAsyncContextManager[Lake]]:
-    @asynccontextmanager
-    async def opened(store: ObjectStore) -> AsyncIterator[Lake]:
-        clock = ManualClock()
-        catalog = await SqlCatalog.open(f"sqlite:///{tmp_path}/catalog.db", clock)
-        made = Lake(tmp_path, catalog, clock, ListJournal(), store)
-        yield made
-        for writer in list(made.writers):
-            await made.kill(writer)
-        await catalog.close()
+    return partial(opened, tmp_path)
 
-    return opened
+
+@pytest.fixture
+def lake_in() -> Callable[[Path], AbstractAsyncContextManager[Lake]]:
+    """For tests that need many, one after the other, each in a directory and a loop of its own."""
+    return lambda directory: opened(directory, LocalStore(directory / "objects", mkdir=True))
 
 
 @pytest.fixture

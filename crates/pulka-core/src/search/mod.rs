@@ -16,6 +16,7 @@ mod text;
 mod watch;
 mod workers;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use arrow_schema::Schema;
 use arrow_select::concat::concat_batches;
 
 use crate::fragment::Result;
-use condition::{Condition, Test};
+use condition::{Condition, Match, Pattern, Test};
 use fragment::Fragment;
 use prune::By;
 use rows::Rows;
@@ -137,10 +138,10 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// The matching rows of a row group: tests on small columns first.
+    /// The matching rows of a row group.
     fn search(&self, group: usize, rows: &Rows, watch: &Watch) -> Result<Option<RecordBatch>> {
         let (mut rows, mut texts) = (rows.clone(), None);
-        for (column, test) in self.tests_by_size(group) {
+        for (column, test) in self.in_order(group) {
             if rows.is_empty() || watch.stopped() {
                 return Ok(None);
             }
@@ -160,12 +161,19 @@ impl<'a> Opened<'a> {
         }
     }
 
-    fn tests_by_size(&self, group: usize) -> Vec<(usize, &'a Test)> {
-        let open = |(column, test): &(usize, &'a Test)| {
+    /// The tests that cost least and leave least first: numbers and dictionaries, then whole texts, then parts of texts.
+    fn in_order(&self, group: usize) -> Vec<(usize, &'a Test)> {
+        let is_open = |(column, test): &(usize, &'a Test)| {
             !matches!(test, Test::Null(_)) && !prune::certain(&self.fragment, group, *column, test)
         };
-        let mut tests: Vec<(usize, &'a Test)> = self.tests.iter().copied().filter(open).collect();
-        tests.sort_by_key(|(column, _)| self.fragment.chunk(group, *column).compressed_size());
+        let mut tests: Vec<(usize, &'a Test)> = self.tests.iter().copied().filter(is_open).collect();
+        tests.sort_by_key(|(column, test)| {
+            let (in_part, least_bytes) = match test {
+                Test::Text(patterns) if !self.fragment.is_dictionary(group, *column) => needle(patterns),
+                _ => (None, 0),
+            };
+            (in_part, self.fragment.chunk(group, *column).compressed_size(), Reverse(least_bytes))
+        });
         tests
     }
 
@@ -198,4 +206,10 @@ impl<'a> Opened<'a> {
         let all: i64 = self.columns.iter().map(|column| self.fragment.chunk(group, *column).uncompressed_size()).sum();
         (all.max(0) as usize).saturating_mul(rows) / self.fragment.group_rows(group).max(1)
     }
+}
+
+/// Whether patterns are for parts of texts, and the length of the shortest one.
+fn needle(patterns: &[Pattern]) -> (Option<bool>, usize) {
+    let in_part = patterns.iter().any(|pattern| pattern.how != Match::Equals);
+    (Some(in_part), patterns.iter().map(|pattern| pattern.text.len()).min().unwrap_or(0))
 }

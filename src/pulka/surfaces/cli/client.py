@@ -1,7 +1,8 @@
 """The command line's side of the public HTTP API."""
 
+import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import httpx
 
 from pulka import config, errors
 
-__all__ = ["base_url", "connect", "raise_problem", "url_option"]
+__all__ = ["asker", "base_url", "connect", "raise_problem", "url_option"]
 
 url_option = click.option("--url", envvar="PULKA_URL", help="Where Pulka listens; default: the configured address.")
 _BY_KIND: dict[str, type[errors.PulkaError]] = {
@@ -20,6 +21,13 @@ _BY_KIND: dict[str, type[errors.PulkaError]] = {
 def base_url(url: str | None) -> str:
     """The server's URL: the one given, or that of the configured address."""
     return (url or f"http://{config.load()['http_listen']}").rstrip("/")
+
+
+def asker() -> str:
+    """Who asks, for the record: the name of this account."""
+    with suppress(KeyError, OSError):  # an account without a name
+        return getpass.getuser()[:200]
+    return ""
 
 
 @contextmanager

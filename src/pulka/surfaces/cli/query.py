@@ -1,9 +1,10 @@
-"""`pulka query`: SQL in, rows out."""
+"""`pulka query`: SQL or a search in, rows out."""
 
 import json
 import sys
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
@@ -17,6 +18,9 @@ _WIDEST_TABLE = 24
 
 @click.command()
 @click.argument("sql", required=False)
+@click.option("-s", "--search", metavar="TEXT", help="Ask in the search syntax (docs/search.md) instead of SQL.")
+@click.option("--table", default="logs", show_default=True, help="The table a search is about.")
+@click.option("--show-sql", is_flag=True, help="Print the SQL of a search on stderr.")
 @click.option("--since", metavar="TIME", help="Only events from here on: RFC 3339, or back from now as in 15m, 2h, 7d.")
 @click.option("--until", metavar="TIME", help="Only events before this time.")
 @click.option("--limit", "rows", type=click.IntRange(1), help="Most rows of the answer.")
@@ -26,34 +30,55 @@ _WIDEST_TABLE = 24
 @format_option
 @url_option
 def query(
-    sql: str | None, since: str | None, until: str | None, rows: int | None, explain: bool, stats: bool, tenant: str,
-    format_: str | None, url: str | None,
+    sql: str | None, search: str | None, table: str, show_sql: bool, since: str | None, until: str | None, rows: int | None,
+    explain: bool, stats: bool, tenant: str, format_: str | None, url: str | None,
 ) -> None:  # fmt: skip
-    """Answer SQL. The statement is an argument, or stdin when it is `-` or missing.
+    """Answer SQL, or a search. SQL is an argument, or stdin when it is `-` or missing.
 
     \b
     pulka query "SELECT service, count(*) FROM logs GROUP BY service" --since 1h
     echo "SELECT * FROM spans WHERE http.status_code >= 500" | pulka query --format csv
+    pulka query --search 'service:web status:error "connection reset" -env:dev' --show-sql
     """
-    if sql in (None, "-"):
-        if sys.stdin.isatty():
-            raise click.UsageError('give the SQL as an argument, as in: pulka query "SELECT 1"')
-        sql = sys.stdin.read()
-    body: dict[str, Any] = {"sql": sql, "window": {"start": since, "end": until}}
+    body = {**_question(sql, search, table, rows), "window": {"start": since, "end": until}}
     with connect(url) as client:
         if explain:
-            _explain(client.post("/api/v1/explain", json=body, headers={"X-Pulka-Tenant": tenant}), format_)
+            response = client.post("/api/v1/explain", json=body, headers={"X-Pulka-Tenant": tenant})
+            raise_problem(response)
+            _show_sql(response, show_sql and search is not None)
+            _explain(response, format_)
             return
         chosen = chosen_format(format_)
         body["limits"] = {"rows": rows}
         body["format"] = "ndjson" if chosen == "table" else chosen
         with client.stream("POST", "/api/v1/query", json=body, headers={"X-Pulka-Tenant": tenant}) as response:
             raise_problem(response)
+            _show_sql(response, show_sql and search is not None)
             if chosen in ("table", "ndjson"):
                 _print_lines(response.iter_lines(), chosen == "table", stats)
             else:
                 for chunk in response.iter_bytes():
                     sys.stdout.buffer.write(chunk)
+
+
+def _question(sql: str | None, search: str | None, table: str, rows: int | None) -> dict[str, Any]:
+    """The part of the request that says what is asked."""
+    if search is not None:
+        if sql is not None:
+            raise click.UsageError("give either SQL or --search, not both")
+        return {"search": search, "table": table} | ({"limit": rows} if rows else {})
+    if sql in (None, "-"):
+        if sys.stdin.isatty():
+            raise click.UsageError('give the SQL as an argument, as in: pulka query "SELECT 1"')
+        sql = sys.stdin.read()
+    return {"sql": sql}
+
+
+def _show_sql(response: Any, wanted: bool) -> None:
+    if wanted and "Pulka-SQL" in response.headers:
+        click.echo(unquote(response.headers["Pulka-SQL"]), err=True)
+    elif wanted:
+        click.echo("the SQL is too long for a header: see `sql` in --stats", err=True)
 
 
 def _print_lines(lines: Iterable[str], as_table: bool, stats: bool) -> None:
@@ -92,7 +117,6 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 
 def _explain(response: Any, format_: str | None) -> None:
-    raise_problem(response)
     plan = response.json()
     if chosen_format(format_) == "json":
         click.echo(json.dumps(plan))

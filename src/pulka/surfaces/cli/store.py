@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from pulka import config
+from pulka.surfaces.cli.deletes import delete, deletes
+from pulka.surfaces.cli.keeping import hold, retention
 from pulka.surfaces.cli.output import format_option, print_rows
 
 __all__ = ["store"]
@@ -17,7 +19,11 @@ state_dir_option = click.option("--state-dir", metavar="DIR", help="Where everyt
 
 @click.group()
 def store() -> None:
-    """Look at, check and mend what is stored."""
+    """Look at, check, mend and remove what is stored."""
+
+
+for command in (delete, deletes, retention, hold):
+    store.add_command(command)
 
 
 @store.command("ls")
@@ -51,24 +57,25 @@ def _time(ns: int) -> str:
 
 
 @store.command()
+@click.option("--tenant", help="Only this tenant.")
 @state_dir_option
 @format_option
-def usage(state_dir: str | None, format_: str | None) -> None:
-    """Bytes and rows stored per tenant and table."""
+def usage(tenant: str | None, state_dir: str | None, format_: str | None) -> None:
+    """Bytes and rows stored per tenant and table. Retired files hold nothing that is needed and go after a grace."""
     from pulka.app import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
-            return [
-                {
-                    "tenant": tenant, "table": info.name, "fragments": info.fragments, "rows": info.rows, "bytes": info.bytes,
-                    "raw_bytes": info.raw_bytes, "ratio": round(info.raw_bytes / info.bytes, 1) if info.bytes else None,
-                }
-                for tenant in await lake.catalog.tenants()
-                for info in (await lake.catalog.tables(tenant)).values()
-            ]  # fmt: skip
+            return [_usage(one) for one in await lake.catalog.usage(tenant)]
 
-    print_rows(asyncio.run(rows()), format_, ["tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "ratio"])
+    columns = ["tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "ratio", "retired_fragments", "retired_bytes"]
+    print_rows(asyncio.run(rows()), format_, columns)
+
+
+def _usage(one: Any) -> dict[str, Any]:
+    members = ("tenant", "table", "fragments", "rows", "bytes", "raw_bytes", "retired_fragments", "retired_bytes")
+    ratio = round(one.raw_bytes / one.bytes, 1) if one.bytes else None
+    return {**{name: getattr(one, name) for name in members}, "ratio": ratio}
 
 
 @store.command()

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from pulka.errors import KINDS, BadInput, PulkaError, Temporary
+from pulka.errors import KINDS, BadInput, BadQuery, PulkaError, Temporary
 
 __all__ = ["CONTENT_TYPE", "PROBLEM_SCHEMA", "RESPONSES", "install", "problem", "retry_after"]
 
@@ -28,6 +28,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "detail": {"type": "string", "description": "one line for a person"},
         "kind": {"type": "string", "enum": list(KINDS)},
         "hint": {"type": "string", "description": "what to do next"},
+        "span": {"type": "array", "items": {"type": "integer"}, "description": "where in a search: first and behind last character, from 0"},
     },
 }
 _CONTENT = {CONTENT_TYPE: {"schema": PROBLEM_SCHEMA}}
@@ -76,7 +77,7 @@ def _problem(
 
 async def _on_pulka_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PulkaError)
-    return problem(error)
+    return problem(error, span=error.span) if isinstance(error, BadQuery) and error.span else problem(error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

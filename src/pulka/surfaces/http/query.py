@@ -1,4 +1,4 @@
-"""Questions: /api/v1/query answers SQL as a stream, /api/v1/explain says how it would be answered."""
+"""Questions: /api/v1/query answers SQL or a search as a stream, /api/v1/explain says how it would be answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from pulka.model.windows import TimeRange
+from pulka.query.search import Order
 from pulka.seams import Limits, Result
 from pulka.surfaces.http.moments import time_range
 from pulka.surfaces.http.problems import RESPONSES
 from pulka.surfaces.http.results import MEDIA_TYPES, Format, choose_format, encode
+from pulka.surfaces.http.search import ROWS, SQL_HEADER, Search, sql_header, sql_of
 from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
 
 __all__ = ["router"]
@@ -28,6 +30,12 @@ _Moment = Annotated[str | None, Field(description="RFC 3339, `now`, or a distanc
 _MemoryBytes = Annotated[int | None, Field(gt=0, lt=1 << 63)]
 _TimeS = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 _Rows = Annotated[int | None, Field(ge=0, lt=1 << 63)]
+_SQL = Annotated[str | None, Field(min_length=1, description="One SELECT; or give `search`")]
+_Search = Annotated[str | None, Field(description="The search syntax of docs/search.md; or give `sql`")]
+_Table = Annotated[str, Field(description="Of a search: the table it is about")]
+_Columns = Annotated[list[str], Field(description="Of a search: the fields to show; all where none is named")]
+_Order = Annotated[Order, Field(description="Of a search: by time, or as found")]
+_Limit = Annotated[int, Field(ge=1, lt=1 << 63, description="Of a search: how many events at most")]
 
 
 class _Body(BaseModel):
@@ -50,10 +58,19 @@ class LimitsBody(_Body):
 
 
 class ExplainBody(_Body):
-    """A question."""
+    """A question, in SQL or in the search syntax."""
 
-    sql: Annotated[str, Field(min_length=1)]
+    sql: _SQL = None
+    search: _Search = None
+    table: _Table = "logs"
+    columns: _Columns = []
+    order: _Order = "newest"
+    limit: _Limit = ROWS
     window: WindowBody = WindowBody()
+
+    def to_search(self) -> Search:
+        """The search and what goes with it."""
+        return Search(self.search, self.table, self.columns, self.order, self.limit)
 
 
 class QueryBody(ExplainBody):
@@ -66,6 +83,7 @@ class QueryBody(ExplainBody):
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The rows, then statistics",
+        "headers": {SQL_HEADER: {"description": "The SQL of a search, percent-encoded", "schema": {"type": "string"}}},
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     }
 }
@@ -73,10 +91,10 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
 async def query(request: Request, body: QueryBody, services: ServicesOf, tenant: TenantOf) -> Response:
-    """Run one SELECT over the tenant's tables and stream the result."""
+    """Run one SELECT, or a search, over the tenant's tables and stream the result."""
     limits = Limits(body.limits.memory_bytes, body.limits.time_s, body.limits.rows)
     window = _window(body.window, services)
-    return await _answer(request, services, tenant, body.sql, window, limits, body.format)
+    return await _answer(request, services, tenant, (body.sql, body.to_search()), window, limits, body.format)
 
 
 @router.get("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
@@ -84,7 +102,12 @@ async def query_by_url(
     request: Request,
     services: ServicesOf,
     tenant: TenantOf,
-    sql: Annotated[str, Query(min_length=1)],
+    sql: _SQL = None,
+    search: _Search = None,
+    table: _Table = "logs",
+    columns: Annotated[list[str], Query(description="Of a search: the fields to show; all where none is named")] = [],  # noqa: B006
+    order: _Order = "newest",
+    limit: _Limit = ROWS,
     start: _Moment = None,
     end: _Moment = None,
     memory_bytes: _MemoryBytes = None,
@@ -92,16 +115,18 @@ async def query_by_url(
     rows: _Rows = None,
     format: Format | None = None,  # noqa: A002 - the name of the parameter
 ) -> Response:
-    """Run one SELECT given in the URL, so that a result can be a link."""
+    """Run one SELECT, or a search, given in the URL, so that a result can be a link."""
     window = time_range(start, end, services.clock.now_ns())
-    return await _answer(request, services, tenant, sql, window, Limits(memory_bytes, time_s, rows), format)
+    question = (sql, Search(search, table, columns, order, limit))
+    return await _answer(request, services, tenant, question, window, Limits(memory_bytes, time_s, rows), format)
 
 
 @router.post("/api/v1/explain", responses=RESPONSES)
 async def explain(body: ExplainBody, services: ServicesOf, tenant: TenantOf) -> Response:
     """How the question would be answered: the plan and the pruning funnel."""
-    plan = await services.engine.explain(body.sql, tenant, _window(body.window, services))
-    return Response(msgspec.json.encode(plan, enc_hook=str), media_type="application/json")
+    sql = await sql_of(body.sql, body.to_search(), services, tenant)
+    plan = await services.engine.explain(sql, tenant, _window(body.window, services))
+    return Response(msgspec.json.encode(plan, enc_hook=str), headers=_shown(body.sql, sql), media_type="application/json")
 
 
 def _window(window: WindowBody, services: Services) -> TimeRange:
@@ -109,13 +134,20 @@ def _window(window: WindowBody, services: Services) -> TimeRange:
 
 
 async def _answer(
-    request: Request, services: Services, tenant: str, sql: str, window: TimeRange, limits: Limits, named: Format | None
+    request: Request, services: Services, tenant: str, question: tuple[str | None, Search], window: TimeRange, limits: Limits, named: Format | None
 ) -> Response:
+    sql = await sql_of(*question, services, tenant)
     chosen = choose_format(named, request.headers.get("accept", ""))
     if limits.rows is None:
         limits = replace(limits, rows=services.settings.query_rows_max)
     result = await _unless_gone(request, _begin(services, sql, tenant, window, limits))
-    return StreamingResponse(encode(result, chosen), media_type=MEDIA_TYPES[chosen])
+    result.stats.sql = sql if question[0] is None else ""
+    return StreamingResponse(encode(result, chosen), headers=_shown(question[0], sql), media_type=MEDIA_TYPES[chosen])
+
+
+def _shown(given: str | None, sql: str) -> dict[str, str]:
+    """The SQL that was run, where it is not what was given."""
+    return sql_header(sql) if given is None else {}
 
 
 async def _begin(services: Services, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:

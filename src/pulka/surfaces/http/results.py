@@ -22,7 +22,7 @@ import pyarrow.csv
 from pulka.errors import BadInput, PulkaError
 from pulka.seams import QueryStats, Result
 
-__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339"]
+__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339", "stamp"]
 
 Format = Literal["json", "ndjson", "csv", "arrow"]
 MEDIA_TYPES: dict[Format, str] = {
@@ -157,6 +157,12 @@ def rfc3339(column: pa.Array) -> pa.Array:
     return pc.strftime(column.cast(pa.timestamp("ns", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
 
 
+def stamp(moment_ns: int | None) -> str | None:
+    """One moment as `rfc3339` writes it."""
+    text: str | None = rfc3339(pa.array([moment_ns], pa.timestamp("ns", "UTC")))[0].as_py()
+    return text
+
+
 def _textual(kind: pa.DataType) -> pa.DataType:
     """A nested type with text in place of its timestamps, which Python's datetime could not hold to the nanosecond."""
     if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
@@ -186,4 +192,5 @@ def _drain(sink: io.BytesIO) -> bytes:
 
 
 def _stats(stats: QueryStats) -> bytes:
-    return _to_json(asdict(stats))
+    told = asdict(stats)
+    return _to_json(told if stats.sql else {name: value for name, value in told.items() if name != "sql"})

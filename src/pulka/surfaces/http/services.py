@@ -2,16 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from fastapi import Depends, Header, Request
 
+from pulka.errors import NotFound
 from pulka.intake import Intake
 from pulka.model.tables import DEFAULT_TENANT, check_tenant
 from pulka.seams import Catalog, Clock, Engine, Fresh
+from pulka.store.deletes import Deletes
+from pulka.store.retention import Keeping
 from pulka.telemetry import Registry
 
-__all__ = ["Check", "HttpSettings", "Services", "ServicesOf", "TenantOf", "services_of"]
+__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "Services", "ServicesOf", "TenantOf", "services_of"]
 
 Check = Callable[[], Awaitable[str]]
 """Empty when all is well, else one sentence that says what is wrong."""
@@ -37,6 +40,8 @@ class Services:
     catalog: Catalog
     clock: Clock
     fresh: Fresh | None = None
+    deletes: Deletes | None = None
+    keeping: Keeping | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     metrics: Registry = field(default_factory=Registry)
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -52,9 +57,23 @@ async def _services(request: Request) -> Services:
     return services_of(request)
 
 
+async def _deletes(request: Request) -> Deletes:
+    return services_of(request).deletes or _missing()
+
+
+async def _keeping(request: Request) -> Keeping:
+    return services_of(request).keeping or _missing()
+
+
+def _missing() -> NoReturn:
+    raise NotFound("this server only reads", hint="ask the one that takes events")
+
+
 async def _tenant(x_pulka_tenant: Annotated[str, Header(description="Whose data this is")] = DEFAULT_TENANT) -> str:
     return check_tenant(x_pulka_tenant)
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
+DeletesOf = Annotated[Deletes, Depends(_deletes)]
+KeepingOf = Annotated[Keeping, Depends(_keeping)]
 TenantOf = Annotated[str, Depends(_tenant)]

@@ -1,17 +1,16 @@
-"""GET /api/v1/tables and the fields of one table, published or still fresh."""
+"""GET /api/v1/tables, the fields of one table, published or still fresh, and what all of it takes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 
 from pulka.errors import NotFound, nearest
 from pulka.model.fields import FIELD_TYPES, FieldType, widest
 from pulka.seams import TableInfo
 from pulka.surfaces.http.problems import RESPONSES
-from pulka.surfaces.http.results import rfc3339
+from pulka.surfaces.http.results import stamp
 from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
 
 __all__ = ["router"]
@@ -32,6 +31,15 @@ async def tables(services: ServicesOf, tenant: TenantOf) -> Response:
 async def table_fields(table: str, services: ServicesOf, tenant: TenantOf) -> Response:
     """Every field of a table: the types it was seen with and the one SQL shows."""
     return await _fields(services, tenant, table)
+
+
+@router.get("/api/v1/usage", responses={400: RESPONSES[400], 503: RESPONSES[503]})
+async def usage(services: ServicesOf, tenant: TenantOf) -> Response:
+    """What the tenant's tables take in the object store, retired objects that await their deletion included."""
+    found = await services.catalog.usage(tenant)
+    members = ("table", "fragments", "rows", "bytes", "raw_bytes", "retired_fragments", "retired_bytes")
+    rows = [{name: getattr(one, name) for name in members} for one in found]
+    return _json({"tables": rows, "total_bytes": sum(one.bytes + one.retired_bytes for one in found)})
 
 
 @router.get("/api/v1/fields", responses=RESPONSES)
@@ -72,18 +80,13 @@ def _summary(info: TableInfo) -> dict[str, Any]:
         "fragments": info.fragments,
         "bytes": info.bytes,
         "raw_bytes": info.raw_bytes,
-        "start": _stamp(info.min_ns),
-        "end": _stamp(info.max_ns),
+        "start": stamp(info.min_ns),
+        "end": stamp(info.max_ns),
     }
 
 
 def _field(path: str, types: frozenset[FieldType]) -> dict[str, Any]:
     return {"name": path, "type": widest(types), "types": sorted(types, key=FIELD_TYPES.index)}
-
-
-def _stamp(moment_ns: int | None) -> str | None:
-    text: str | None = rfc3339(pa.array([moment_ns], pa.timestamp("ns", "UTC")))[0].as_py()
-    return text
 
 
 def _json(value: object) -> Response:

@@ -46,13 +46,12 @@ pub fn write(groups: &[RowGroup], parts: &[Part], output: &mut Output, merge: &M
 
 /// Which rows of each part are in some row groups: a part's rows come in order.
 fn rows_of_parts(groups: &[RowGroup], parts: usize) -> Vec<Range<u64>> {
-    let mut rows = vec![u64::MAX..0; parts];
+    let mut rows: Vec<Option<Range<u64>>> = vec![None; parts];
     for run in groups.iter().flat_map(|group| &group.runs) {
-        let range = &mut rows[run.part as usize];
-        let start = u64::from(run.start);
-        *range = range.start.min(start)..start + u64::from(run.rows);
+        let (start, end) = (u64::from(run.start), u64::from(run.start + run.rows));
+        rows[run.part as usize].get_or_insert(start..end).end = end;
     }
-    rows
+    rows.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// One column of all parts.
@@ -104,8 +103,8 @@ struct Source<'a> {
     /// None: all values are null.
     batches: Option<Batches<'a>>,
     array: ArrayRef,
-    /// Row of the part at which `array` begins.
-    first: u64,
+    /// Rows of the part that `array` has.
+    rows: Range<u64>,
     /// Where `array` is among the pending ones, if it is.
     slot: Option<usize>,
 }
@@ -114,24 +113,24 @@ impl<'a> Source<'a> {
     fn open(part: &'a Part, column: usize, rows: &Range<u64>, batch_bytes: usize, nulls: &ArrayRef) -> Source<'a> {
         let batches = part.columns[column].as_ref().map(|source| source.pages.read(&[source.column], rows.clone(), batch_bytes));
         let array = if batches.is_some() { nulls.slice(0, 0) } else { nulls.clone() };
-        Source { path: part.path, batches, array, first: rows.start, slot: None }
+        Source { path: part.path, batches, array, rows: rows.start..rows.start, slot: None }
     }
 
     /// Go to the batch that has `row`; how many of its rows are left.
     fn advance_to(&mut self, row: u64) -> Result<usize> {
-        while self.first + self.array.len() as u64 <= row {
-            self.first += self.array.len() as u64;
+        while self.rows.end <= row {
             let Some(batches) = &mut self.batches else {
-                self.first = row; // one null is as good as another
+                self.rows = row..row + self.array.len() as u64; // one null is as good as another
                 break;
             };
             let Some(batch) = batches.next() else {
                 return invalid(format!("{}: a column has fewer rows than the others", self.path.display()));
             };
             self.array = Arc::clone(batch.map_err(|error| naming(self.path, error))?.column(0));
+            self.rows = self.rows.end..self.rows.end + self.array.len() as u64;
             self.slot = None;
         }
-        Ok((self.first + self.array.len() as u64 - row) as usize)
+        Ok((self.rows.end - row) as usize)
     }
 }
 
@@ -152,7 +151,7 @@ impl Pending {
             self.row_bytes.push(source.array.get_buffer_memory_size() / source.array.len().max(1));
             self.arrays.len() - 1
         });
-        self.pieces.push(Piece { array, start: (row - source.first) as usize, rows });
+        self.pieces.push(Piece { array, start: (row - source.rows.start) as usize, rows });
         self.rows += rows;
         self.bytes += rows * self.row_bytes[array];
     }

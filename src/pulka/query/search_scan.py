@@ -73,6 +73,8 @@ async def _run(requests: Mapping[str, Request], bytes_max: int, threads: int) ->
     except asyncio.CancelledError:
         native.cancel()
         raise
+    except (OSError, ValueError):
+        return Found(given_up=True)  # a file that cannot be read: the scan will say so
     rows = {} if found.batches is None else dict(zip(requests, found.batches, strict=True))
     return Found(rows, found.batches is None, found.row_groups, found.pruned, found.rows, found.bytes_read)
 
@@ -120,6 +122,9 @@ def _conditions(part: Predicate, table: LogicalTable, plain: Mapping[str, Column
             yield plain[path].name, "null", not negated
         case Compare(path, op, value) if path in plain and op != "!=" and not isinstance(value, str | bool):
             yield from _range(plain[path], op, value)
+        case Like(path, pieces, ignore_case) if _is_plain_text(path, table, plain):
+            for piece in sorted(filter(None, pieces), key=len, reverse=True):  # the longest is the rarest
+                yield plain[path].name, "text", [_piece(pieces, piece, ignore_case)]
         case _ if (pattern := _pattern(part, table, plain)) is not None:
             yield pattern[0].name, "text", [pattern[1]]
 
@@ -139,23 +144,21 @@ def _pattern(part: Predicate, table: LogicalTable, plain: Mapping[str, Column]) 
         case Compare(path, "=", str(value)):
             pattern = ("equals", value)
         case Contains(path) | Prefix(path) | Like(path):
-            pattern = _best(part.like)
+            pattern = _piece(part.like.pieces, max(part.like.pieces, key=len), part.like.ignore_case)
         case _:
             return None
-    column = plain.get(path)
-    return (column, pattern) if column is not None and _is_text(column.type) and _is_text(table.fields[path].type) else None
+    return (plain[path], pattern) if _is_plain_text(path, table, plain) else None
 
 
-def _best(like: Like) -> Pattern:
-    """The longest piece; case counts only where it must."""
-    longest = max(like.pieces, key=len)
-    if like.ignore_case:
-        return "contains_ignore_case", longest
-    return ("starts_with" if longest == like.pieces[0] else "contains"), longest
+def _piece(pieces: Sequence[str], piece: str, ignore_case: bool) -> Pattern:
+    if ignore_case:
+        return "contains_ignore_case", piece
+    return ("starts_with" if piece == pieces[0] else "contains"), piece
 
 
-def _is_text(kind: str) -> bool:
-    return kind in ("str", "json")
+def _is_plain_text(path: str, table: LogicalTable, plain: Mapping[str, Column]) -> bool:
+    """Whether the field's only column is shown as it is stored."""
+    return path in plain and {plain[path].type, table.fields[path].type} <= {"str", "json"}
 
 
 def _range(column: Column, op: str, value: Any) -> Iterable[Condition]:

@@ -105,7 +105,7 @@ def test_words_exclude(tmp_path):
         ("lower(m) like '% o17 %'", 1), ("contains(m, ' o17 ')", 1), ("ends_with(m, ' nowhere')", 0),
     ]:  # fmt: skip
         _, stats = lake.run(f"select * from logs where {condition}")
-        assert stats.fragments_scanned <= left + (left == 0), condition
+        assert stats.fragments_scanned <= left + 1, condition  # a filter errs once in sixteen
         assert stats.fragments_pruned["words"] + stats.fragments_pruned["min_max"] == 3 - stats.fragments_scanned
 
 

@@ -48,36 +48,45 @@ print(json.dumps([used.ru_utime + used.ru_stime, int(peak[1]) / 1024]))
 '''
 
 
-def prepare(directory: Path, rows: int, inputs: int, dealt: bool) -> list[str]:
-    """Fragments of `rows` log lines together, as the writer makes them."""
+def load(rows: int) -> list[pa.RecordBatch]:
+    """Log lines as the batches that are decoded from requests."""
+    options = _native.DecodeOptions(declared=table("logs").columns)
+    decoded = (_native.decode_json(body, 1_767_300_000_000_000_000, options).batch for body in bodies(logs(rows)))
+    return [batch for batch in decoded if batch is not None]
+
+
+def prepare(directory: Path, batches: list[pa.RecordBatch], inputs: int, dealt: bool) -> list[str]:
+    """Fragments of all rows together, as the writer makes them."""
     directory.mkdir()
-    logs_table = table("logs")
-    layout = {"declared": logs_table.columns, "sort": logs_table.sort, "bloom": logs_table.bloom}
-    options = _native.DecodeOptions(declared=logs_table.columns)
-    batches = [_native.decode_json(body, 1_767_300_000_000_000_000, options).batch for body in bodies(logs(rows))]
-    whole = pa.Table.from_batches([_native.normalize([batch for batch in batches if batch is not None], logs_table.columns)])
     paths = []
     for n in range(inputs):
-        share = whole.take(list(range(n, rows, inputs))) if dealt else whole.slice(n * rows // inputs, rows // inputs)
         paths.append(str(directory / f"{n:02}.parquet"))
-        _native.write_fragment(share.combine_chunks().to_batches(), paths[-1], metadata={}, zstd_level=1, **layout)
+        if dealt:
+            share = [batch.take(pa.array(range(n, batch.num_rows, inputs))) for batch in batches]
+        else:
+            share = batches[n * len(batches) // inputs : (n + 1) * len(batches) // inputs]
+        _native.write_fragment(share, paths[-1], metadata={}, zstd_level=1, **_layout())
     return paths
+
+
+def _layout() -> dict[str, object]:
+    logs_table = table("logs")
+    return {"declared": logs_table.columns, "sort": logs_table.sort, "bloom": logs_table.bloom}
 
 
 def measure(engine: str, inputs: list[str], memory: int, rounds: int) -> list[object]:
     """CPU-seconds, peak MB and megabytes written: the medians."""
-    logs_table = table("logs")
-    layout = {"declared": logs_table.columns, "sort": logs_table.sort, "bloom": logs_table.bloom}
     results, stored = [], 0
     for _ in range(rounds):
         output = Path(inputs[0]).parents[1] / "out.parquet"
-        command = [sys.executable, "-c", RUNNER, json.dumps([engine, inputs, str(output), logs_table.sort, layout, memory])]
+        command = [sys.executable, "-c", RUNNER, json.dumps([engine, inputs, str(output), table("logs").sort, _layout(), memory])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return [f"failed: {done.stderr.strip().splitlines()[-1][:80]}", "-", "-"]
         results.append(json.loads(done.stdout.splitlines()[-1]))
         stored = output.stat().st_size
         output.unlink()
+        print(engine, len(inputs), results[-1], stored, file=sys.stderr)
     cpu, peak = (statistics.median(result[at] for result in results) for at in (0, 1))
     return [cpu, peak, stored / 1e6]
 
@@ -92,10 +101,11 @@ def main() -> None:
     given = arguments.parse_args()
     engines = [given.only] if given.only else ["pulka", *(name for name in ("datafusion", "duckdb") if importlib.util.find_spec(name))]
     table_rows: list[list[object]] = []
+    batches = load(given.rows)
     with tempfile.TemporaryDirectory() as directory:
         for count in (16, 32):
             for dealt in (False, True):
-                inputs = prepare(Path(directory, f"{count}-{dealt}"), given.rows, count, dealt)
+                inputs = prepare(Path(directory, f"{count}-{dealt}"), batches, count, dealt)
                 for engine in engines:
                     cpu, peak, stored = measure(engine, inputs, given.memory_mb << 20, given.rounds)
                     shape = f"{count}, {'dealt' if dealt else 'by time'}"

@@ -29,7 +29,7 @@ impl Default for MergeOptions {
 impl MergeOptions {
     /// Bytes of a batch, when one of each of `parts` is in memory.
     pub fn batch_bytes(&self, parts: usize) -> usize {
-        (self.memory_bytes / 8 / parts.max(1)).clamp(16 << 10, 1 << 20)
+        (self.memory_bytes / 8 / parts.max(1)).clamp(16 << 10, 256 << 10)
     }
 
     /// Encoded bytes held while the columns of row groups are written in turn.

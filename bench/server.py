@@ -1,5 +1,6 @@
 """A real `pulka up` under measurement: its CPU, memory and metrics."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -107,12 +108,13 @@ class Server:
 
 
 @contextmanager
-def server(**settings: object) -> Iterator[Server]:
-    """Start `pulka up` in a directory of its own, stop it afterwards."""
+def server(state: str | None = None, **settings: object) -> Iterator[Server]:
+    """Start `pulka up` in a directory of its own, or in `state`, and stop it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="pulka-bench-") as directory:
+    with contextlib.ExitStack() as stack:
+        directory = state or stack.enter_context(tempfile.TemporaryDirectory(prefix="pulka-bench-"))
         environment = {
             **os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
             "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning", **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},

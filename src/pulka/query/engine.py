@@ -32,6 +32,7 @@ __all__ = ["DataFusionEngine"]
 
 _STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
 _NAMES_TRIED_MAX = 64
+_PLANS_MAX = 5
 T = TypeVar("T")
 
 
@@ -157,8 +158,7 @@ class DataFusionEngine:
         """What the query would read, and what was pruned by which means."""
         query = self._open(tenant, window, Limits())
         try:
-            prepared, sources = await self._prepare(query, sql)
-            frame = await self._timed(query, "execute", asyncio.to_thread(self._bind, query, prepared, sources))
+            frame, sources = await self._planned(query, sql, read=False)
             plan = frame.optimized_logical_plan().display_indent()
             return {"tables": [_funnel(source) for source in sources], "plan": plan}
         finally:
@@ -170,12 +170,9 @@ class DataFusionEngine:
         return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
 
     async def _start(self, query: _Query, sql: str) -> Result:
-        prepared, sources = await self._prepare(query, sql)
-        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
-        await self._timed(query, "search", self._search(query, sources))
+        frame, sources = await self._planned(query, sql, read=True)
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
-        frame = await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources))
         return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
 
     async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
@@ -190,10 +187,25 @@ class DataFusionEngine:
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
             query.close()
 
+    async def _planned(self, query: _Query, sql: str, *, read: bool) -> tuple[DataFrame, list[_Source]]:
+        """The query over its real tables; planned again when events with a new type of some field came in between."""
+        for left in reversed(range(_PLANS_MAX)):
+            prepared, sources = await self._prepare(query, sql)
+            if read:
+                await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+                await self._timed(query, "search", self._search(query, sources))
+            try:
+                return await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources)), sources
+            except shapes.Outgrown:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
     async def _prepare(self, query: _Query, sql: str) -> tuple[_Prepared, list[_Source]]:
         statement = check_select(sql)
-        published = await query.deadline.of(self._catalog.tables(query.tenant))
-        query.known = logical_tables(published, self._fresh.fresh_fields(query.tenant))
+        # In this order: what is published in between is known from the first, and the other way round from neither.
+        fresh = self._fresh.fresh_fields(query.tenant)
+        query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
         prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
         return prepared, sources
@@ -266,6 +278,8 @@ class DataFusionEngine:
                 frame = self._bound(query, prepared, sources, every=False)
                 if frame.schema().names == prepared.schema.names:
                     return frame
+            except shapes.Outgrown:
+                raise
             except Exception:  # noqa: S110 - a name the text hides, as in column aliases of a table: show all fields
                 pass
         return self._guarded(query, lambda: self._bound(query, prepared, sources, every=True))
@@ -292,6 +306,7 @@ class DataFusionEngine:
         for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.scanned):
             read = used | fields_of(removals)
             for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
+                shapes.check_known(shape, table, ones)
                 paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
                 scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
                 frames.append(shapes.project(without(scan, shape, removals), shape, fields))
@@ -299,9 +314,11 @@ class DataFusionEngine:
         for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
             read = used | fields_of(removals)
             for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
+                shapes.check_known(shape, table)
                 scan = shapes.scan_batches(session, shape, some)
                 frames.append(shapes.project(without(scan, shape, removals), shape, fields))
         for shape, some in shapes.group((shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched):
+            shapes.check_known(shape, table)
             frames.append(shapes.project(shapes.scan_batches(session, shape, some), shape, fields))
         return shapes.build_view(frames, table, used, shown, query.window)
 
@@ -346,19 +363,8 @@ def _funnel(source: _Source) -> dict[str, Any]:
         "fragments_total": source.total,
         "pruned": source.pruned,
         "scanned": len(source.fragments),
-        "search": None if source.found is None else _search_funnel(source.found),
         "fresh_rows": source.fresh_rows,
         "bytes": source.bytes,
         "columns": sorted(source.use.columns),
         "filters": source.use.filters,
-    }
-
-
-def _search_funnel(found: Found) -> dict[str, Any]:
-    return {
-        "given_up": found.given_up,
-        "row_groups_total": found.row_groups,
-        "row_groups_pruned": dict(found.pruned),
-        "rows_found": found.rows_found,
-        "bytes_read": found.bytes_read,
     }

@@ -13,6 +13,7 @@ import pyarrow as pa
 from datafusion import DataFrame, Expr, SessionContext, col, lit, udf
 from datafusion import functions as f
 
+from pulka.errors import Temporary
 from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of, widest
 from pulka.model.windows import TimeRange
 from pulka.query.names import quote
@@ -21,12 +22,16 @@ from pulka.query.text import sql_type
 from pulka.seams import Fragment
 
 __all__ = [
-    "Shape", "build_view", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment", "values",
+    "Outgrown", "Shape", "build_view", "check_known", "group", "project", "scan_batches", "scan_fragments", "shape_of_batch", "shape_of_fragment", "values",
 ]  # fmt: skip
 
 _SHAPES_MAX = 16
 """From here on sources join any shape they do not contradict, even if that costs a bare column."""
 Source = TypeVar("Source")
+
+
+class Outgrown(Temporary):
+    """A source knows more types of a field than the plan: it was looked up before the source came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,14 @@ def _place(shape: Shape, known: Sequence[Shape]) -> int | None:
         if not other.contradicts(shape) and (crowded or other.agrees(shape)):
             return index
     return None
+
+
+def check_known(shape: Shape, table: LogicalTable, members: Iterable[Fragment] = ()) -> None:
+    """Outgrown when sources of this shape hold a field with a type that `table` does not know of."""
+    types = {(column.path, column.type) for column in shape.columns}
+    types |= {(path, kind) for one in members for path in shape.residual for kind in one.residual.get(path, ())}
+    if any(path not in table.fields or kind not in table.fields[path].seen for path, kind in types):
+        raise Outgrown("the fields of a table changed while the query was planned", hint="ask again")
 
 
 def scan_fragments(session: SessionContext, shape: Shape, paths: Sequence[Path], folder: Path) -> DataFrame:

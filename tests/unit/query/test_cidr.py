@@ -53,3 +53,17 @@ def test_a_network_that_is_none_is_a_bad_query(lake):
     lake.store([{"timestamp": 1, "ip": "10.0.0.1"}])
     with pytest.raises(BadQuery):
         lake.rows("select * from logs where cidr_match(ip, 'nonsense')")
+
+
+def test_in_a_condition_that_is_kept(lake):
+    import asyncio
+
+    from pulka.errors import BadQuery
+    from pulka.query.conditions import Conditions
+
+    lake.store([{"timestamp": 1, "ip": "10.0.0.1"}])
+    conditions = Conditions(lake.catalog, lake.fresh)
+    kept = asyncio.run(conditions.bind("acme", "logs", "cidr_match(ip, '10.0.0.0/8')"))
+    assert kept.fields == (("ip", "str"),)
+    with pytest.raises(BadQuery):
+        asyncio.run(conditions.bind("acme", "logs", "cidr_match('10.0.0.1', ip)"))

@@ -191,3 +191,29 @@ async def test_closing_the_stream_early_removes_what_the_query_left(tmp_path, ma
     assert any(scratch.iterdir())
     await result.batches.aclose()
     assert not any(scratch.iterdir())
+
+
+def test_a_type_that_arrives_while_a_query_is_planned(lake, monkeypatch):
+    lake.store([{"timestamp": 1, "value": 5}])
+    real, arriving = lake.fresh.fresh, [{"timestamp": 2, "value": "five"}]
+
+    def fresh(tenant, table):
+        if arriving:
+            lake.buffer([arriving.pop()])
+        return real(tenant, table)
+
+    monkeypatch.setattr(lake.fresh, "fresh", fresh)
+    assert lake.rows("SELECT value FROM logs ORDER BY timestamp") == [("5",), ("five",)]
+
+
+def test_a_field_that_leaves_the_buffer_while_the_tables_are_looked_up(lake, monkeypatch):
+    lake.buffer([{"timestamp": 2, "value": "new"}])
+    real = lake.catalog.tables
+
+    async def tables(tenant):
+        found = await real(tenant)
+        lake.fresh._batches.clear()
+        return found
+
+    monkeypatch.setattr(lake.catalog, "tables", tables)
+    assert lake.rows("SELECT value FROM logs") == []

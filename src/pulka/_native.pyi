@@ -135,7 +135,11 @@ def merge_fragments(
     Returns their descriptions, as `write_fragment` does: 1 to len(outputs), none when every row is dropped. With `output_rows` the next output
     begins once the current one has that many rows and the leading sort key (all sort columns but a last `timestamp`) changes, so
     outputs are disjoint in that key; the last one takes the rest. Each footer has `metadata`, `pulka.id` (the stem of its path)
-    and `pulka.outputs` (a JSON list of the stems of all outputs written). A merge that fails leaves no file."""
+    and `pulka.outputs` (a JSON list of the stems of all outputs written). A merge that fails leaves no file.
+
+    Takes about `memory_bytes`, whatever the rows, but at least `row_group_bytes`, and per input three of its largest values and half a
+    megabyte. Nameless scratch files beside the first output take up to the size of the inputs where fields move between columns and residual.
+    Raises Cancelled soon after `cancel.cancel()`."""
 
 def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
     """Footer key-values of a fragment. With `verify`, also decode every page and check row count, sort order and statistics; ValueError says what is wrong."""

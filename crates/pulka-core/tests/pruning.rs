@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use pulka_core::fragment::automaton::Automaton;
 use pulka_core::fragment::packed_automaton::may_match;
 use pulka_core::fragment::word_filter::{Gatherer, WordFilter, has_all};
-use pulka_core::fragment::{Description, FragmentOptions, SortColumn, inspect_fragment, matching_row_groups, merge_fragments, write_fragment};
+use pulka_core::fragment::{Description, FragmentOptions, MergeOptions, SortColumn, inspect_fragment, matching_row_groups, merge_fragments, write_fragment};
 use pulka_core::text::pattern::Pattern;
 use pulka_core::text::words;
 use tempfile::TempDir;
@@ -161,7 +161,7 @@ fn row_groups_are_told_apart_by_their_words() {
     let (path, merged) = (directory.path().join("f"), directory.path().join("m"));
     let message = |row: usize| format!("Order {} accepted, region eu-{}", row / 40, row / 2000);
     write_fragment(&[batch(10_000, |row| format!("s{:05}", row), message)], &path, &options()).unwrap();
-    merge_fragments(std::slice::from_ref(&path), &merged, &options()).unwrap();
+    merge_fragments(std::slice::from_ref(&path), std::slice::from_ref(&merged), &options(), &MergeOptions::default()).unwrap();
     for path in [path, merged] {
         for word in ["7", "171", "order", "nowhere"] {
             let (found, really) = (matching_row_groups(&path, "message", &[word]).unwrap(), groups_with(&path, word));

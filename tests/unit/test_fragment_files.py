@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pulka import _native
+from pulka.seams import ColumnStats
+from pulka.store.fragments import FragmentOrigin, fragment_of
 
 BASE_NS = 1_700_000_000_000_000_000
 LAYOUT = {"declared": {"service": "str", "message": "str"}, "sort": ["service", "-timestamp"], "bloom": ["trace_id"]}
@@ -126,3 +128,17 @@ def test_a_changed_byte_is_found_and_errors_have_their_types(path: Path, tmp_pat
         write(path, batch())
     with pytest.raises(FileNotFoundError):
         _native.inspect_fragment(str(tmp_path / "none.parquet"))
+
+
+def test_texts_are_described_and_older_descriptions_are_read(path: Path) -> None:
+    description = write(path, batch())
+    origin = FragmentOrigin("f", "t", "logs", 0, 1, 0, 0)
+    columns = {one.column.name: one for one in fragment_of(origin, json.dumps(description)).columns}
+    assert columns["service"].values == tuple(f"svc-{n}" for n in range(7))
+    assert columns["message"].values is None
+    assert _native.word_filters_match([columns["message"].words], [("lower 7",)]) == [True]
+    for column in description["columns"]:
+        for item in ("values", "automaton", "words"):
+            column.pop(item, None)
+    older = {one.column.name: one for one in fragment_of(origin, json.dumps(description)).columns}
+    assert older["service"] == ColumnStats(columns["service"].column, 20, "svc-0", "svc-6")

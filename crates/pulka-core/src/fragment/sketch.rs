@@ -17,12 +17,13 @@ const VALUES_MAX: usize = 16;
 const VALUE_BYTES_MAX: usize = 64;
 /// Blocks of the filter of a whole fragment, which the catalog keeps: 16 KiB.
 const FRAGMENT_BLOCKS_MAX: usize = 2048;
-/// A filter is made as small as this share of false positives allows.
-const FALSE_POSITIVES: f64 = 0.08;
 /// A filter with more is left out.
 const FALSE_POSITIVES_MAX: f64 = 0.3;
 /// Values compared with to leave repetitions out.
 const SLOTS: usize = 512;
+/// Values after which this is given up when fewer than one in [`REPEATED_MIN`] comes again.
+const TRIED: usize = 256;
+const REPEATED_MIN: usize = 8;
 
 /// An automaton as a footer has it: `regex` for any reader, `states` (packed, base64) for ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,16 @@ impl TextSketch {
         self.values.is_none().then(|| self.words.fragment())?
     }
 
+    /// Bytes of the filters that are held.
+    pub fn words_bytes(&self) -> usize {
+        self.words.bytes
+    }
+
+    /// Hold at most half of that.
+    pub fn halve_words(&mut self) {
+        self.words.halve();
+    }
+
     /// The word filters of the stretches of rows; an empty one has all words.
     pub fn stretch_words(&self) -> &[Vec<u8>] {
         if self.values.is_none() { &self.words.stretches } else { &[] }
@@ -117,11 +128,13 @@ struct Words {
     gatherer: Gatherer,
     fragment: WordFilter,
     stretches: Vec<Vec<u8>>,
+    /// Of `stretches`.
+    bytes: usize,
 }
 
 impl Words {
     fn new() -> Words {
-        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new() }
+        Words { gatherer: Gatherer::default(), fragment: WordFilter::new(1), stretches: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, value: &str) {
@@ -133,17 +146,24 @@ impl Words {
             self.fragment = WordFilter::new(FRAGMENT_BLOCKS_MAX);
         }
         let filter = self.gatherer.take(&mut self.fragment);
-        self.stretches.push(stored(filter).unwrap_or_default());
+        let stored = stored(&filter).unwrap_or_default();
+        self.bytes += stored.len();
+        self.stretches.push(stored);
+    }
+
+    fn halve(&mut self) {
+        self.stretches.iter_mut().for_each(|filter| *filter = halved(filter).unwrap_or_default());
+        self.bytes = self.stretches.iter().map(Vec::len).sum();
     }
 
     fn fragment(&self) -> Option<Vec<u8>> {
-        stored(self.fragment.clone())
+        stored(&self.fragment)
     }
 }
 
 /// As a file has it, if it is of use.
-fn stored(filter: WordFilter) -> Option<Vec<u8>> {
-    let filter = filter.folded(FALSE_POSITIVES);
+fn stored(filter: &WordFilter) -> Option<Vec<u8>> {
+    let filter = filter.folded();
     (filter.false_positives() <= FALSE_POSITIVES_MAX).then(|| filter.to_bytes())
 }
 
@@ -165,8 +185,16 @@ fn halved(stored: &[u8]) -> Option<Vec<u8>> {
 /// The values of some rows, most repetitions left out: what is equal to the last value in its slot comes again.
 pub fn unrepeated(texts: &StringArray, rows: Range<usize>) -> impl Iterator<Item = &str> {
     let mut slots = [None; SLOTS];
+    let (mut tried, mut repeated) = (0, 0);
     let values = rows.filter(|row| texts.is_valid(*row)).map(|row| texts.value(row));
-    values.filter(move |text| slots[slot(text.as_bytes())].replace(*text) != Some(*text))
+    values.filter(move |text| {
+        if tried >= TRIED && repeated * REPEATED_MIN < tried {
+            return true;
+        }
+        let is_new = slots[slot(text.as_bytes())].replace(*text) != Some(*text);
+        (tried, repeated) = (tried + 1, repeated + usize::from(!is_new));
+        is_new
+    })
 }
 
 /// By the length and by eight bytes of both ends.

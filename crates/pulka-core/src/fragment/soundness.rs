@@ -6,12 +6,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch, StringArray};
 
 use super::packed_automaton::may_match;
-use super::row_group_words::{Stretch, hashes};
+use super::row_group_words::Stretch;
 use super::sketch::{from_base64, unrepeated};
 use super::stats::{ColumnDescription, Description};
 use super::word_filter::has_all;
 use super::{Result, invalid};
 use crate::text::pattern::Pattern;
+use crate::text::words;
 
 /// Values, automata and word filters of the fragment hold what the rows of `batch` have.
 pub fn check_pruning(description: &Description, batch: &RecordBatch) -> Result<()> {
@@ -34,7 +35,7 @@ pub fn check_words(file: &File, column: &str, stretches: &[Stretch], first: usiz
             continue;
         }
         let filter = stretch.filter(file)?;
-        if !unrepeated(array, start - first..end - first).all(|text| has_all(&filter, &hashes(&[text]))) {
+        if !unrepeated(array, start - first..end - first).all(|text| has_words(&filter, text)) {
             return invalid(format!("a word filter of column {column} lacks words of its rows"));
         }
     }
@@ -45,11 +46,18 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
     batch.column_by_name(name)?.as_string_opt()
 }
 
+/// Whether a stored filter has all words of `text`.
+fn has_words(filter: &[u8], text: &str) -> bool {
+    let mut has = true;
+    words::hashes(text, |hash| has &= has_all(filter, &[hash]));
+    has
+}
+
 fn admits(column: &ColumnDescription, texts: &StringArray) -> bool {
     let states = column.automaton.as_ref().map(|automaton| from_base64(&automaton.states)).unwrap_or_default();
     let words = column.words.as_deref().map(from_base64).unwrap_or_default();
     unrepeated(texts, 0..texts.len()).all(|text| {
         let listed = column.values.as_ref().is_none_or(|values| values.iter().any(|value| value == text));
-        listed && may_match(&states, &Pattern::new(&[text], false)) && has_all(&words, &hashes(&[text]))
+        listed && may_match(&states, &Pattern::new(&[text], false)) && has_words(&words, text)
     })
 }

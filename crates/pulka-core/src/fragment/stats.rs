@@ -14,6 +14,8 @@ use super::sketch::{AutomatonDescription, TextSketch, base64, fitted, unrepeated
 use super::{FragmentOptions, Result, invalid};
 use crate::batch::{Column, FieldType, RESIDUAL, TIMESTAMP, residual};
 
+/// Word filters of a fragment while it is written.
+const WORDS_BYTES_MAX: usize = 16 << 20;
 /// Columns whose words are wanted most come first when there is no room for all.
 const MESSAGE: &str = "message";
 /// Longest text kept as a minimum or maximum, bytes.
@@ -116,6 +118,20 @@ impl Stats {
     /// The next values of the column `index` are in another row group.
     pub fn end_group(&mut self, index: usize) {
         self.columns[index].iter_mut().for_each(ColumnStats::end_group);
+        self.bound_words();
+    }
+
+    /// Word filters are held until the pages are written; those that take most give way.
+    fn bound_words(&mut self) {
+        let mut texts: Vec<&mut TextSketch> = self.columns.iter_mut().flatten().filter_map(|column| column.text.as_mut()).collect();
+        let mut bytes: usize = texts.iter().map(|text| text.words_bytes()).sum();
+        while bytes > WORDS_BYTES_MAX
+            && let Some(largest) = texts.iter_mut().max_by_key(|text| text.words_bytes())
+        {
+            bytes -= largest.words_bytes();
+            largest.halve_words();
+            bytes += largest.words_bytes();
+        }
     }
 
     pub fn rows(&self) -> u64 {

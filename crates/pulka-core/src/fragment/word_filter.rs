@@ -5,6 +5,8 @@
 
 /// Bits of a word: measured (docs/design/pruning.md), more do not pay at 8 to 16 bits of filter per word.
 const BITS: u32 = 4;
+/// Bits of a filter per word: up to 8 % of the words that are not there seem to be, half of the filters have twice the bits and 1 %.
+const WORD_BITS: f64 = 5.8;
 /// Blocks of the largest filter: 32 KiB.
 pub const BLOCKS_MAX: usize = 1 << 12;
 pub const BLOCK_BYTES: usize = 8;
@@ -44,6 +46,12 @@ impl WordFilter {
         self.blocks.iter().map(chance).sum::<u64>() as f64 / (64_u64.pow(BITS) * self.blocks.len() as u64) as f64
     }
 
+    /// How many different words there are, about, by the bits that are set.
+    fn words(&self) -> f64 {
+        let (all, set) = (64.0 * self.blocks.len() as f64, self.blocks.iter().map(|block| f64::from(block.count_ones())).sum::<f64>());
+        -(1.0 - set.min(all - 1.0) / all).ln() * all / f64::from(BITS)
+    }
+
     /// None when the bytes are broken, or there are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<WordFilter> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
@@ -51,18 +59,12 @@ impl WordFilter {
         is_whole.then(|| WordFilter { blocks: blocks.iter().map(|block| u64::from_le_bytes(*block)).collect() })
     }
 
-    /// The smallest filter of the same words with at most this share of false positives; this one if none is.
-    pub fn folded(self, false_positives_max: f64) -> WordFilter {
-        let mut best = self;
-        while best.blocks.len() > 1 {
-            let mut half = WordFilter::new(best.blocks.len() / 2);
-            half.add_all(&best);
-            if half.false_positives() > false_positives_max {
-                break;
-            }
-            best = half;
-        }
-        best
+    /// The smallest filter of the same words that has [`WORD_BITS`] per word; this one if it has fewer.
+    pub fn folded(&self) -> WordFilter {
+        let blocks = (self.words() * WORD_BITS / 64.0).ceil() as usize;
+        let mut folded = WordFilter::new(blocks.clamp(1, self.blocks.len()));
+        folded.add_all(self);
+        folded
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -95,28 +97,19 @@ fn bits(hash: u64) -> u64 {
     (0..BITS).fold(0, |bits, index| bits | 1 << (hash >> (6 * index) & 63))
 }
 
-/// Gathers the words of some rows in little memory: what was seen lately is dropped, few words are held as they are.
+/// Gathers the words of some rows: few are held as they are, many go to a large filter at once.
 #[derive(Default)]
 pub struct Gatherer {
-    /// In each slot a hash seen lately; empty while there is none at all.
-    recent: Vec<u64>,
     pending: Vec<u64>,
     filter: Option<WordFilter>,
 }
 
-const RECENT: usize = 1024;
-/// Words held as they are; more go to a filter of [`BLOCKS_MAX`].
-const PENDING: usize = 4096;
-/// Bits per word of a filter before it is folded.
-const ROOM_BITS: usize = 32;
+const PENDING: usize = 1024;
+/// Bits per pending word of a filter before it is folded.
+const ROOM_BITS: usize = 16;
 
 impl Gatherer {
     pub fn add(&mut self, hash: u64) {
-        match self.recent.get_mut(hash as usize % RECENT) {
-            Some(recent) if *recent == hash => return,
-            Some(recent) => *recent = hash,
-            None => self.recent = no_words(),
-        }
         match &mut self.filter {
             Some(filter) => filter.add(hash),
             None => self.pend(hash),
@@ -126,29 +119,23 @@ impl Gatherer {
     fn pend(&mut self, hash: u64) {
         self.pending.push(hash);
         if self.pending.len() == PENDING {
-            let mut filter = WordFilter::new(BLOCKS_MAX);
-            self.pending.drain(..).for_each(|hash| filter.add(hash));
-            self.filter = Some(filter);
+            self.filter = Some(self.settled(BLOCKS_MAX));
         }
+    }
+
+    fn settled(&mut self, blocks: usize) -> WordFilter {
+        let mut filter = WordFilter::new(blocks);
+        self.pending.drain(..).for_each(|hash| filter.add(hash));
+        filter
     }
 
     /// A filter of what was added, not folded, which `all` is given too; the gatherer is empty again.
     pub fn take(&mut self, all: &mut WordFilter) -> WordFilter {
-        self.recent.clear();
         if let Some(filter) = self.filter.take() {
             all.add_all(&filter);
             return filter;
         }
-        let mut filter = WordFilter::new(self.pending.len() * ROOM_BITS / 64);
-        for hash in self.pending.drain(..) {
-            filter.add(hash);
-            all.add(hash);
-        }
-        filter
+        self.pending.iter().for_each(|hash| all.add(*hash));
+        self.settled(self.pending.len() * ROOM_BITS / 64)
     }
-}
-
-/// In each slot a hash that belongs to another one.
-fn no_words() -> Vec<u64> {
-    (0..RECENT as u64).map(|slot| !slot).collect()
 }

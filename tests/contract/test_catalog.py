@@ -220,6 +220,7 @@ async def test_a_delete_is_numbered_listed_and_finished(catalog: Catalog) -> Non
     await catalog.amend(Amendment(finish=("d1",)))
     done = next(one for one in (await catalog.rules("t")).deletes if one.id == "d1")
     assert (done.condition, done.condition_hash, done.done_ns is not None) == (None, "hash", True)
+    assert {one.id for one in (await catalog.rules("t", done=False)).deletes} == {"d2", "d3"}
     assert [one.id for one in (await catalog.snapshot("t", "logs", TimeRange())).deletes] == ["d2"]
 
 

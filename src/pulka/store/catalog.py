@@ -123,12 +123,12 @@ class SqlCatalog:
         chosen = select(schema.fragments).where(_fragments.tenant == tenant) if tenant is not None else select(schema.fragments)
         return [_usage(row) for row in await self._rows(_used(chosen))]
 
-    async def rules(self, tenant: str | None = None) -> Rules:
-        """Policies, deletes with their progress, and holds."""
+    async def rules(self, tenant: str | None = None, *, done: bool = True) -> Rules:
+        """Policies, deletes with their progress (without `done`, pending ones only), and holds."""
 
         def read() -> Rules:
             with self._database.read() as connection:
-                return rules.read_rules(connection, tenant)
+                return rules.read_rules(connection, tenant, done)
 
         return await self._run(read)
 
@@ -350,7 +350,8 @@ def _fragment(row: Row[Any], stats: Stats) -> Fragment:
     columns, residual = stats
     return Fragment(
         row.id, row.tenant, row.table_name, row.object_key, row.window_start_ns, row.window_ns, row.min_ns, row.max_ns,
-        row.row_count, row.bytes, row.raw_bytes, row.level, row.created_ns, columns, residual, row.deleted_upto, row.swept,
+        row.row_count, row.bytes, row.raw_bytes, row.level, row.created_ns, columns, residual,
+        deleted_upto=row.deleted_upto, swept=row.swept,
     )  # fmt: skip
 
 

@@ -20,10 +20,11 @@ _LOCK_ID = 0x72756C6573  # "rules"
 _fragments, _deletes, _positions = schema.fragments.c, schema.deletes.c, schema.positions.c
 
 
-def read_rules(connection: Connection, tenant: str | None) -> Rules:
-    """All rules of a tenant, or of all; pending deletes with their progress."""
+def read_rules(connection: Connection, tenant: str | None, done: bool) -> Rules:
+    """The rules of a tenant, or of all; pending deletes with their progress, done ones when asked for."""
     holds = connection.execute(_of(schema.holds, tenant).order_by(schema.holds.c.created_ns, schema.holds.c.id))
-    deletes = [_delete(row) for row in connection.execute(_of(schema.deletes, tenant).order_by(_deletes.created_ns, _deletes.number))]
+    wanted = _of(schema.deletes, tenant) if done else _of(schema.deletes, tenant).where(_deletes.done_ns.is_(None))
+    deletes = [_delete(row) for row in connection.execute(wanted.order_by(_deletes.created_ns, _deletes.number))]
     return Rules(
         read_retention(connection, tenant),
         tuple(one if one.done_ns is not None else _with_progress(connection, one) for one in deletes),

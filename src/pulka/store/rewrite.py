@@ -24,6 +24,7 @@ from pulka.store.plan import Merge
 __all__ = ["Rewrite", "RewriteCounts", "Rewriter", "Work", "plan_rewrites"]
 
 _log = logging.getLogger(__name__)
+_RETIRED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +131,21 @@ class Rewriter:
     async def run_once(self) -> int:
         """Carry out what is due everywhere; the number of fragments that were rewritten or retired."""
         before = self.counts.rewrites + self.counts.retired
-        for tenant in await self._catalog.tenants():
-            rules = await self._catalog.rules(tenant)
-            if _is_idle(rules, self._default_s):
-                continue
+        rules = await self._catalog.rules(done=False)
+        concerned = {policy.tenant for policy in rules.retention} | {one.tenant for one in rules.deletes}
+        for tenant in await self._catalog.tenants() if self._default_s else sorted(concerned):
             for table in await self._catalog.tables(tenant):
                 await self._run_table(tenant, table)
-            await self._finish(await self._catalog.rules(tenant))
+        if rules.deletes:
+            await self._finish()
         return self.counts.rewrites + self.counts.retired - before
 
     async def _run_table(self, tenant: str, table: str) -> None:
         fragments = await self._catalog.fragments(tenant, table)
-        work = plan_rewrites(fragments, await self._catalog.rules(tenant), self._default_s, self._clock.now_ns())
-        if work.retire:
-            await self._try(self._retire(work.retire), table)
+        rules = await self._catalog.rules(tenant, done=False)
+        work = plan_rewrites(fragments, rules, self._default_s, self._clock.now_ns())
+        for start in range(0, len(work.retire), _RETIRED_AT_ONCE):
+            await self._try(self._retire(work.retire[start : start + _RETIRED_AT_ONCE]), table)
         for rewrite in work.rewrite:
             await self._try(self.rewrite(rewrite), table)
 
@@ -186,16 +188,13 @@ class Rewriter:
         self.counts.rewrites += 1
         self.counts.rows_removed += sum(removed.values())
 
-    async def _finish(self, rules: Rules) -> None:
+    async def _finish(self) -> None:
         """A delete is done when no object is left, retired ones included, that may hold its rows."""
-        done = [one for one in rules.deletes if one.done_ns is None and one.is_published and not one.fragments_left]
+        pending = (await self._catalog.rules(done=False)).deletes
+        done = [one for one in pending if one.is_published and not one.fragments_left]
         if done:
             await self._catalog.amend(Amendment(finish=tuple(one.id for one in done)))
             self.counts.deletes_done += len(done)
-
-
-def _is_idle(rules: Rules, default_s: int) -> bool:
-    return not (default_s or rules.retention or any(one.done_ns is None for one in rules.deletes))
 
 
 def _counted(rewrite: Rewrite, masks: Sequence[pa.BooleanArray]) -> dict[str, int]:

@@ -141,10 +141,10 @@ class MemoryCatalog:
         rows, stored, raw = (sum(getattr(one, name) for one in live) for name in ("rows", "bytes", "raw_bytes"))
         return Usage(tenant, table, len(live), rows, stored, raw, len(gone), sum(one.bytes for one in gone))
 
-    async def rules(self, tenant: str | None = None) -> Rules:
+    async def rules(self, tenant: str | None = None, *, done: bool = True) -> Rules:
         """All rules, with the progress of deletes."""
         own = [rule for rule in self._rules.values() if tenant in (None, rule.tenant)]
-        deletes = tuple(self._with_progress(one) for one in own if isinstance(one, Delete))
+        deletes = tuple(self._with_progress(one) for one in own if isinstance(one, Delete) and (done or one.done_ns is None))
         retention = tuple(one for one in own if isinstance(one, Retention))
         return Rules(retention, deletes, tuple(one for one in own if isinstance(one, Hold)))
 

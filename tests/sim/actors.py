@@ -133,3 +133,4 @@ async def killed_compactors(life: "Life") -> None:
         compactor.start()
         await life.clock.sleep(life.chance.expovariate(1 / 10.0))
         faults.kill()
+        life.killed.append(faults)

@@ -68,6 +68,8 @@ class Life:
         self.disk: VolatileDisk | None = None
         self.started_s = world.now_s
         self.answers = 0
+        self.killed: list[Faults] = []
+        self.corpses: set[asyncio.Task[Any]] = set()
         self._cut = cut
 
     @property
@@ -192,9 +194,14 @@ class Life:
                 found.update(asdict(getattr(self, part).counts))
         return found
 
+    def die(self) -> None:
+        """Whatever still hangs does nothing any more, not even when it is forgotten."""
+        self.faults.kill()
+        self.corpses = asyncio.all_tasks(self.loop)
+
     def bury(self) -> None:
         """Let go of what a cut left hanging. Only now: cleaning up is what a process that ended did not do."""
-        for task in asyncio.all_tasks(self.loop):
+        for task in self.corpses:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with contextlib.suppress(BaseException):
                 task.get_coro().close()

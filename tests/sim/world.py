@@ -112,6 +112,7 @@ class World:
             self.counts["deaths"] += 1
             return False
         finally:
+            life.die()
             self.now_s = life.loop.time()
             self.counts.update(life.counts())
             self.counts.update({f"fault {name}": count for name, count in life.faults.struck.items() if count})

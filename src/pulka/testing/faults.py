@@ -28,6 +28,7 @@ class Faults:
         self._clock = clock
         self._rates = dict(rates)
         self._killed = False
+        self._hanging: list[asyncio.Future[None]] = []
 
     def stop(self) -> None:
         """From now on all is well."""
@@ -59,7 +60,9 @@ class Faults:
         if self.strikes(f"{name}.slow"):
             await self._clock.sleep(self.later_s(3.0))
         if self._killed:
-            await asyncio.Event().wait()
+            # Held, because a task that only waits would be collected as garbage, and cleaning up is what a killed process does not do.
+            self._hanging.append(asyncio.get_running_loop().create_future())
+            await self._hanging[-1]
 
     async def around(self, name: str, act: Callable[[], Awaitable[_Out]]) -> _Out:
         """`act`, which may be slow, fail before anything happened (`name.fails`), or happen and seem to fail (`name.lost`)."""

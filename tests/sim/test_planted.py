@@ -21,6 +21,7 @@ def found(play: Callable[..., Iterator[dict[str, Any]]], seed: int | None) -> di
     return {outcome["plant"]: outcome["violation"] for outcome in outcomes if "violation" in outcome}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("bug", sorted(PLANTS))
 def test_a_planted_bug_is_found(found: dict[str, str], bug: str) -> None:

@@ -363,19 +363,8 @@ def _funnel(source: _Source) -> dict[str, Any]:
         "fragments_total": source.total,
         "pruned": source.pruned,
         "scanned": len(source.fragments),
-        "search": None if source.found is None else _search_funnel(source.found),
         "fresh_rows": source.fresh_rows,
         "bytes": source.bytes,
         "columns": sorted(source.use.columns),
         "filters": source.use.filters,
-    }
-
-
-def _search_funnel(found: Found) -> dict[str, Any]:
-    return {
-        "given_up": found.given_up,
-        "row_groups_total": found.row_groups,
-        "row_groups_pruned": dict(found.pruned),
-        "rows_found": found.rows_found,
-        "bytes_read": found.bytes_read,
     }

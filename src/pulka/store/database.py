@@ -91,7 +91,8 @@ def _unknown_database() -> Misconfigured:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """`timeout` of the driver is the busy timeout. FULL: a commit that returned survives a power cut, also with WAL."""
     connection.isolation_level = None  # the driver must not open transactions of its own; _begin_sqlite does
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # secure_delete: the condition of a delete that is done is overwritten, not only unlinked.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

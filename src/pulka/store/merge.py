@@ -147,8 +147,11 @@ def origin_of(merge: Merge, inputs: Sequence[FragmentOrigin], now_ns: int) -> Fr
     """What all outputs have in common; each has an id of its own."""
     parts = merged(part for origin in inputs for part in holds(origin))
     plain = all(not part.path and (part.window_start_ns, part.window_ns) == merge.window for part in parts)
+    # Later than its inputs, whatever the clocks say: a repair takes the latest of those that have the same records, and
+    # an input may have rows that are deleted here.
+    created_ns = max(now_ns, 1 + max(origin.created_ns for origin in inputs))
     return FragmentOrigin(
-        "", merge.first.tenant, merge.first.table, *merge.window, level=merge.level, created_ns=now_ns,
+        "", merge.first.tenant, merge.first.table, *merge.window, level=merge.level, created_ns=created_ns,
         positions=coalesce([position for origin in inputs for position in origin.positions]),
         inputs=tuple(origin.id for origin in inputs),
         parts=() if plain else parts,

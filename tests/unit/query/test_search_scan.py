@@ -126,15 +126,12 @@ def test_only_selective_filters_are_searched_for(lake, where, runs):
     assert bool(ran) == runs
 
 
-def test_statistics_and_explain_tell_what_a_search_did(lake):
+def test_statistics_tell_what_a_search_did(lake):
     fill(lake)
     sql = "select message from logs where message like '%lost%'"
     table, stats = lake.run(sql)
     assert (table.num_rows, stats.rows_found, stats.row_groups_total, stats.fragments_scanned) == (1, 1, 15, 3)
-    told = lake.explain(sql)["tables"][0]["search"]
-    assert (told["given_up"], told["row_groups_total"], told["rows_found"]) == (False, 15, 1)
-    assert stats.bytes_scanned == told["bytes_read"] > 0
-    assert lake.explain("select message from logs")["tables"][0]["search"] is None
+    assert 0 < stats.bytes_scanned < lake.run("select message from logs")[1].bytes_scanned
 
 
 def test_row_groups_out_of_the_window_are_not_read(lake):
@@ -148,7 +145,6 @@ def test_a_search_that_finds_too_much_leaves_the_scan(make_lake):
     fill(lake)
     table, stats = lake.run("select message from logs where message like '%order%'")
     assert (table.num_rows, stats.rows_found) == (3000, 0)
-    assert lake.explain("select message from logs where message like '%order%'")["tables"][0]["search"]["given_up"]
 
 
 def test_a_mixed_or_residual_field_is_scanned_where_it_is_one(lake):

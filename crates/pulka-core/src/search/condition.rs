@@ -53,6 +53,9 @@ static ODD_LETTERS: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
     folded.filter(|(_, letter)| letter.is_ascii_lowercase()).collect()
 });
 
+/// Bytes that are looked at for characters outside ASCII at once.
+const PIECE_BYTES: usize = 256;
+
 impl Pattern {
     pub fn new(how: Match, text: &str) -> Pattern {
         let any_case = how == Match::ContainsIgnoreCase;
@@ -89,7 +92,14 @@ impl Pattern {
         folded.clear();
         folded.extend_from_slice(bytes);
         folded.make_ascii_lowercase();
-        !self.text.is_ascii() || self.finder.find(folded).is_some() || self.odd.iter().any(|odd| odd.find(bytes).is_some())
+        !self.text.is_ascii() || self.finder.find(folded).is_some() || self.has_odd(bytes)
+    }
+
+    /// Most text is ASCII, which is told quickly.
+    fn has_odd(&self, bytes: &[u8]) -> bool {
+        let pieces = (0..bytes.len()).step_by(PIECE_BYTES).filter(|start| !bytes[*start..bytes.len().min(start + PIECE_BYTES)].is_ascii());
+        let longer = |start: usize| &bytes[start..bytes.len().min(start + PIECE_BYTES + 3)]; // a character may go on
+        pieces.map(longer).any(|piece| self.odd.iter().any(|odd| odd.find(piece).is_some()))
     }
 
     /// Whether a value between `low` and `high`, which may be cut short or rounded up, can match.
@@ -112,6 +122,9 @@ mod tests {
         let pattern = Pattern::new(Match::ContainsIgnoreCase, "DisK");
         for value in ["disk", "a DISK b", "dis\u{212a}", "di\u{17f}k", "d\u{130}sk", "di\u{df}k"] {
             assert!(pattern.matches(value.as_bytes()), "{value}");
+        }
+        for blanks in 240..270 {
+            assert!(pattern.matches(format!("{}dis\u{212a}", " ".repeat(blanks)).as_bytes()), "{blanks} blanks");
         }
         assert!(!pattern.matches("dis c".as_bytes()));
         assert!(Pattern::new(Match::ContainsIgnoreCase, "Ä").matches(b"anything"));

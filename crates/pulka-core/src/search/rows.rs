@@ -10,7 +10,7 @@ pub struct Rows(Vec<Range<usize>>);
 
 impl Rows {
     pub fn all(count: usize) -> Rows {
-        Rows::of([0..count])
+        Rows::of(std::iter::once(0..count))
     }
 
     /// Of ranges in order; those that touch become one.
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn intersections_are_those_of_sets() {
         for seed in 0..500_usize {
-            let bits = |salt: usize| (0..24).filter(move |bit| (seed * 2_654_435_761 + salt * 40_503) >> bit & 1 == 1);
+            let bits = |salt: usize| (0..24).filter(move |bit| ((seed * 2_654_435_761 + salt * 40_503) >> bit) & 1 == 1);
             let (one, two): (Rows, Rows) = (bits(1).collect(), bits(2).collect());
             let wanted: Vec<usize> = bits(1).filter(|row| bits(2).any(|other| other == *row)).collect();
             let both = one.intersect(&two);

@@ -164,7 +164,7 @@ def by_level(data: Dataset, prefixes: bool) -> Iterator[list[object]]:
         for level, pieces in data.levels():
             column = column_of(pieces, name)
             packed = {budget: [one for one in column.automata(budget) if one] for budget in BUDGETS}
-            regexes = [len(_native.automaton_regex(one)) for one in packed[64]]
+            regexes = [len(_native.automaton_regex(one)) for one in packed[256]]
             yield [
                 data.name, f"`{name}` ({len(everything)})", level, len(pieces), f"{statistics.median(map(len, column.held)):.0f}",
                 *removed(column, queried(everything, prefixes)),
@@ -238,7 +238,7 @@ def main() -> None:
     print(markdown("Sorted against unsorted", columns, [sizes(data) for data in sets]))
     columns = [
         "data", "column (values)", "level", "fragments", "values each", "min/max", "+ values", *(f"+ automaton {n}" for n in BUDGETS),
-        *(f"bytes {n}" for n in BUDGETS), "regex chars 64", "longest",
+        *(f"bytes {n}" for n in BUDGETS), "regex chars 256", "longest",
     ]  # fmt: skip
     for title, prefixes in (("Equality", False), ("Prefix", True)):
         print(markdown(f"{title}: removed of the fragments without a match", columns, [row for data in sets for row in by_level(data, prefixes)]))

@@ -157,7 +157,7 @@ def automata_match(automata: Sequence[bytes], patterns: Sequence[Sequence[str]],
 def word_filters_match(filters: Sequence[bytes], patterns: Sequence[Sequence[str]]) -> list[bool]:
     """Of each word filter, whether it has all whole words of one of the patterns."""
 
-def automaton(values: Sequence[str], transitions_max: int = 64) -> bytes:
+def automaton(values: Sequence[str], transitions_max: int = 256) -> bytes:
     """The packed trimmed automaton of some texts; empty when it would take any text."""
 
 def automaton_regex(automaton: bytes) -> str:

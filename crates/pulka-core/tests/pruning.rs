@@ -69,12 +69,12 @@ proptest! {
     }
 
     #[test]
-    fn a_word_filter_lacks_no_word(numbers in prop::collection::vec(any::<u64>(), 1..6000), blocks in 0usize..12) {
+    fn a_word_filter_lacks_no_word(numbers in prop::collection::vec(any::<u64>(), 1..6000), blocks in 0usize..12, bits in 0.1..30.0f64) {
         let mut gatherer = Gatherer::default();
         numbers.iter().for_each(|number| gatherer.add(*number));
         let mut other = WordFilter::new(1 << blocks);
         let filter = gatherer.take(&mut other);
-        let folded = filter.folded();
+        let folded = filter.folded(bits);
         for filter in [filter, other, folded] {
             prop_assert!(has_all(&filter.to_bytes(), &numbers));
         }
@@ -118,7 +118,7 @@ fn many_words_take_little_room() {
     let mut gatherer = Gatherer::default();
     let hash = |n: u32| words::hash(&format!("word{n}"));
     (0..20_000).for_each(|n| gatherer.add(hash(n % 10_000)));
-    let filter = gatherer.take(&mut WordFilter::new(1)).folded();
+    let filter = gatherer.take(&mut WordFilter::new(1)).folded(5.8);
     assert!((0.005..=0.09).contains(&filter.false_positives()), "{}", filter.false_positives());
     assert!(filter.to_bytes().len() <= 16_384);
     let wrong = (10_000..20_000).filter(|n| filter.has(hash(*n))).count() as f64 / 10_000.0;

@@ -58,7 +58,7 @@ fn parsed(patterns: &[Vec<String>], ignore_case: bool) -> Vec<Pattern> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (values, transitions_max = 64))]
+#[pyo3(signature = (values, transitions_max = 256))]
 fn automaton(py: Python<'_>, values: Vec<PyBackedStr>, transitions_max: usize) -> Vec<u8> {
     py.detach(|| Automaton::of(&values, transitions_max).map(|automaton| automaton.to_bytes()).unwrap_or_default())
 }

@@ -38,8 +38,10 @@ class Condition:
 def one_of(values: Sequence[Any], kind: FieldType) -> Condition:
     """The field is one of `values`, sorted and of one type; `kind` is the field's logical type."""
 
+    bounds = _bounds(kind, values[0])
+
     def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, kind, values[0])
+        low, high = bounds(stats)
         if low is None or high is None:
             return True
         first = bisect_left(values, low)
@@ -55,8 +57,10 @@ def one_of(values: Sequence[Any], kind: FieldType) -> Condition:
 def compared(op: str, value: Any, kind: FieldType) -> Condition:
     """The field compares with `value`, other than by equality."""
 
+    bounds = _bounds(kind, value)
+
     def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, kind, value)
+        low, high = bounds(stats)
         return low is None or high is None or within(op, low, high, value)
 
     def in_values(known: _Values) -> list[bool]:
@@ -70,7 +74,7 @@ def matched(like: Like) -> Condition:
     prefix = like.pieces[0]
 
     def in_bounds(stats: ColumnStats) -> bool:
-        low, high = _bounds(stats, "str", prefix)
+        low, high = _text_bounds(stats)
         if like.ignore_case or low is None or high is None:
             return True
         return bool(low[: len(prefix)] <= prefix <= high)
@@ -98,17 +102,23 @@ def within(op: str, low: Any, high: Any, wanted: Any) -> bool:
     return isinstance(wanted, float) or not low == high == wanted
 
 
-def _bounds(stats: ColumnStats, logical: FieldType, wanted: Any) -> tuple[Any, Any]:
-    return _bound(stats, stats.min, logical, wanted), _bound(stats, stats.max, logical, wanted)
+def _bounds(logical: FieldType, wanted: Any) -> Callable[[ColumnStats], tuple[Any, Any]]:
+    """Gives a column's minimum and maximum as values that compare with `wanted`, of a field of type `logical`."""
+    if isinstance(wanted, str):
+        return _text_bounds
+    return lambda stats: (_bound(stats, stats.min, logical, wanted), _bound(stats, stats.max, logical, wanted))
+
+
+def _text_bounds(stats: ColumnStats) -> tuple[str | None, str | None]:
+    """Only text columns have text for bounds: order is lost where a number is shown as text."""
+    low, high = stats.min, stats.max
+    return (low, high) if isinstance(low, str) and isinstance(high, str) else (None, None)
 
 
 def _bound(stats: ColumnStats, bound: Any, logical: FieldType, wanted: Any) -> Any:
-    """`bound` as a value of the logical type, or None when order is lost on the way (a number shown as text)."""
-    physical = stats.column.type
-    if bound is None or (isinstance(bound, float) and bound != bound):
+    """`bound` as a value of the logical type, or None when it is none."""
+    if bound is None or bound != bound:
         return None
-    if isinstance(wanted, float) and physical in ("i64", "f64"):
+    if isinstance(wanted, float) and stats.column.type in ("i64", "f64"):
         return float(bound)
-    if isinstance(wanted, str):
-        return bound if physical in ("str", "json") and isinstance(bound, str) else None
-    return bound if physical == logical and isinstance(bound, type(wanted)) else None
+    return bound if stats.column.type == logical and isinstance(bound, type(wanted)) else None

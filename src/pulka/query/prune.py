@@ -4,7 +4,7 @@ Each condition on a field is answered for all fragments at once, by the cheapest
 by the cheapest means with which the whole predicate is refuted: the least of the parts of AND, the greatest of those of OR.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -95,31 +95,27 @@ def _may_be_null(fragment: Fragment, path: str, negated: bool) -> bool:
 
 
 def _of_field(condition: Condition, path: str, fragments: Sequence[Fragment]) -> Verdicts:
-    """What refutes the condition of each fragment: of its columns of the field, the one that is hardest to refute."""
-    verdicts: Verdicts = []
-    open_: dict[int, list[ColumnStats]] = {}
+    """What refutes the condition of each fragment: of its columns of the field, the one that is hardest to refute.
+
+    Thousands of fragments pass here for each condition, so the loop does as little as it can.
+    """
+    verdicts = [_NONE] * len(fragments)
+    indices: list[int] = []
+    columns: list[ColumnStats] = []
+    in_bounds = condition.in_bounds
     for index, fragment in enumerate(fragments):
-        verdicts.append(_NONE)
         if path in fragment.residual:
             continue
-        stored = [stats for stats in fragment.columns_of(path) if stats.nulls < fragment.rows]
-        in_bounds = [stats for stats in stored if condition.in_bounds(stats)]
-        if in_bounds:
-            open_[index] = in_bounds
-        else:
-            verdicts[index] = Means.MIN_MAX if stored else Means.EXISTENCE
-    for index, verdict in _text_verdicts(condition, open_).items():
-        verdicts[index] = verdict
-    return verdicts
-
-
-def _text_verdicts(condition: Condition, open_: Mapping[int, list[ColumnStats]]) -> dict[int, int]:
-    """By index, the verdicts of fragments whose columns are within bounds, as far as values, automata and words refute them."""
-    entries = [(index, stats) for index, columns in open_.items() for stats in columns]
-    refuted = _refuted_columns(condition, [stats for _, stats in entries])
-    verdicts: dict[int, int] = {}
-    for (index, _), verdict in zip(entries, refuted, strict=True):
-        verdicts[index] = max(verdict, verdicts.get(index, 0))
+        verdicts[index] = Means.EXISTENCE
+        for stats in fragment.columns_of(path):
+            if stats.nulls >= fragment.rows:
+                continue
+            verdicts[index] = Means.MIN_MAX
+            if in_bounds(stats):
+                indices.append(index)
+                columns.append(stats)
+    for index, verdict in zip(indices, _refuted_columns(condition, columns), strict=True):
+        verdicts[index] = max(verdict, verdicts[index])
     return verdicts
 
 

@@ -9,14 +9,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Edges of a finished automaton.
-pub const TRANSITIONS_MAX: usize = 64;
+/// Edges of a finished automaton: measured (docs/design/pruning.md), 64 blur what two dozen names of pods are.
+pub const TRANSITIONS_MAX: usize = 256;
 /// Values between two trimmings.
 const PRUNE_EVERY: usize = 1000;
 /// Edges kept while values still come, per edge at the end.
 const MULTIPLIER: usize = 2;
-/// States that texts reach after this many characters, per edge kept, are cut.
-const DEPTH_PER_TRANSITION: usize = 2;
+/// States that texts reach after this many characters are cut.
+const DEPTH_MAX: usize = 256;
 
 const ROOT: usize = 0;
 
@@ -75,7 +75,7 @@ impl Builder {
         if let Some((_, next)) = self.states[at].edges.iter().find(|(edge, _)| *edge == character) {
             return *next;
         }
-        let is_cut = depth >= DEPTH_PER_TRANSITION * MULTIPLIER * self.transitions_max;
+        let is_cut = depth >= DEPTH_MAX;
         self.states.push(State::new(false, is_cut));
         let new = self.states.len() - 1;
         self.states[at].edges.push((character, new));

@@ -7,7 +7,7 @@ use crate::text::pattern::{Pattern, Places};
 const CUT: u32 = 1;
 const ENDS: u32 = 2;
 /// Deeper bytes are not of our making.
-const DEPTH_MAX: usize = 4096;
+const DEPTH_MAX: usize = 512;
 
 impl Automaton {
     pub fn to_bytes(&self) -> Vec<u8> {

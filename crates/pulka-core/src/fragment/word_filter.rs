@@ -5,8 +5,6 @@
 
 /// Bits of a word: measured (docs/design/pruning.md), more do not pay at 8 to 16 bits of filter per word.
 const BITS: u32 = 4;
-/// Bits of a filter per word: up to 8 % of the words that are not there seem to be, half of the filters have twice the bits and 1 %.
-const WORD_BITS: f64 = 5.8;
 /// Blocks of the largest filter: 32 KiB.
 pub const BLOCKS_MAX: usize = 1 << 12;
 pub const BLOCK_BYTES: usize = 8;
@@ -59,9 +57,9 @@ impl WordFilter {
         is_whole.then(|| WordFilter { blocks: blocks.iter().map(|block| u64::from_le_bytes(*block)).collect() })
     }
 
-    /// The smallest filter of the same words that has [`WORD_BITS`] per word; this one if it has fewer.
-    pub fn folded(&self) -> WordFilter {
-        let blocks = (self.words() * WORD_BITS / 64.0).ceil() as usize;
+    /// The smallest filter of the same words that has `word_bits` per word; this one if it has fewer.
+    pub fn folded(&self, word_bits: f64) -> WordFilter {
+        let blocks = (self.words() * word_bits / 64.0).ceil() as usize;
         let mut folded = WordFilter::new(blocks.clamp(1, self.blocks.len()));
         folded.add_all(self);
         folded

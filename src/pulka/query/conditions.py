@@ -51,7 +51,8 @@ class Conditions:
 
     async def bind(self, tenant: str, table: str, sql: str) -> Condition:
         """The condition that `sql` is over a table of the tenant as it is now. NotFound or BadQuery say what is wrong."""
-        known = logical_tables(await self._catalog.tables(tenant), self._fresh.fresh_fields(tenant))
+        fresh = self._fresh.fresh_fields(tenant)  # before the catalog: what is published in between is then in both
+        known = logical_tables(await self._catalog.tables(tenant), fresh)
         if table not in known:
             check_table(table)
             raise NotFound(f"there is no table `{table}`", hint=nearest(table, list(known)) or "see /api/v1/tables")

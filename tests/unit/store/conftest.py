@@ -149,7 +149,7 @@ class ListJournal:
 
     async def wait(self, partition: int, after: int) -> None:
         async with self._grown:
-            await self._grown.wait_for(lambda: len(self._records[partition]) > after)
+            await self._grown.wait_for(lambda: len(self._records[partition]) > max(after, self.released[partition]))
 
     async def release(self, partition: int, upto: int) -> None:
         self.released[partition] = upto
@@ -262,8 +262,8 @@ class Lake:
 
     async def settled(self, writer: Writer) -> None:
         """Wait until the writer has read all that was appended."""
-        end = {p: len(records) for p, records in enumerate(self.journal._records)}
-        while writer._read_upto != end:
+        end = {p: len(records) for p, records in enumerate(self.journal._records) if self.journal.released[p] < len(records)}
+        while any(writer._read_upto[p] < upto for p, upto in end.items()):
             await asyncio.sleep(0)
 
     async def numbers(self, writer: Writer, table: str = "logs") -> list[int]:

@@ -59,8 +59,8 @@ async def _fields(services: Services, tenant: str, table: str) -> Response:
 
 async def _tables(services: Services, tenant: str) -> dict[str, TableInfo]:
     """Published tables, joined with the fields of batches that are not published yet."""
+    fresh = services.fresh.fresh_fields(tenant) if services.fresh else {}  # before the catalog, or what is published in between is in neither
     known = dict(await services.catalog.tables(tenant))
-    fresh = services.fresh.fresh_fields(tenant) if services.fresh else {}
     for name, seen in fresh.items():
         known[name] = _joined(known.get(name) or TableInfo(name, {}), seen)
     return known

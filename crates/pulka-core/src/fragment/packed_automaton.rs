@@ -19,7 +19,7 @@ impl Automaton {
     fn pack(&self, at: usize, bytes: &mut Vec<u8>) {
         let state = &self.states[at];
         let flags = if state.is_end { ENDS } else { 0 } | if state.is_cut { CUT } else { 0 };
-        push_number(bytes, 4 * state.edges.len() as u32 | flags);
+        push_number(bytes, (4 * state.edges.len() as u32) | flags);
         for (character, next) in &state.edges {
             push_number(bytes, u32::from(*character));
             self.pack(*next, bytes);

@@ -10,10 +10,15 @@
 pub mod buffer;
 pub mod connection;
 pub mod decoder;
+pub mod flight;
+pub mod frames;
 pub mod opening;
 pub mod path;
+pub mod prepared;
 pub mod protocols;
+pub mod reader;
 pub mod registry;
+pub mod statement;
 pub mod stream;
 pub mod testing;
 pub mod text;

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod registry;
 pub mod statement;
 pub mod stream;
+pub mod subject;
 pub mod testing;
 pub mod text;
 pub mod transaction;

@@ -31,7 +31,7 @@ fn path_of(target: &[u8]) -> &[u8] {
 }
 
 /// Numbers, UUIDs, hashes, dates, encoded and long opaque words. `v1`, `index.html` and `utf8` are names.
-fn is_identifier(segment: &[u8]) -> bool {
+pub(crate) fn is_identifier(segment: &[u8]) -> bool {
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
     let name_like = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'-' | b'_');
     if segment.is_empty() {

@@ -3,3 +3,4 @@
 pub mod http1;
 pub mod mysql;
 pub mod postgresql;
+pub mod redis;

@@ -87,6 +87,10 @@ impl<P: Framed> Frames<P> {
         Frames { protocol, long: [None, None] }
     }
 
+    pub fn protocol(&mut self) -> &mut P {
+        &mut self.protocol
+    }
+
     fn complete(&mut self, from: Party, message: &Message<'_>, taken: usize, out: &mut Vec<Transaction>) -> Step {
         match self.protocol.message(from, message, out) {
             Some(next) => Step::Become(taken, next),

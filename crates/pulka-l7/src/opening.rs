@@ -113,7 +113,7 @@ impl Opener {
             }
         }
         if self.candidates == [0, 0] {
-            return self.begin_anew();
+            return self.begin_anew(limits, last);
         }
         match one_sided {
             Some((protocol, client)) if !several && (last || self.is_full(limits)) => Outcome::Found { protocol, client, confirmed: false },
@@ -135,14 +135,17 @@ impl Opener {
         self.waiting_bytes > 2 * limits.opening_bytes || self.waiting.len() > EVENTS || self.first.iter().any(|first| first.len() >= limits.opening_bytes)
     }
 
-    /// A stream that was met in its middle may become readable where its next chunk begins.
-    fn begin_anew(&mut self) -> Outcome {
+    /// A stream that was met in its middle may become readable where its next chunk begins; what came after it is kept.
+    fn begin_anew(&mut self, limits: &Limits, last: bool) -> Outcome {
         if self.from_start || self.tries == TRIES {
             return Outcome::Unknown;
         }
         let tries = self.tries + 1;
+        let mut events = self.take_events().into_iter();
+        let _dropped = events.by_ref().find(|event| matches!(event, Event::Bytes { .. }));
         *self = Opener::new(self.transport, self.client, false);
         self.tries = tries;
-        Outcome::Open
+        events.for_each(|event| self.push(event, limits));
+        if self.waiting_bytes > 0 { self.decide(limits, last) } else { Outcome::Open }
     }
 }

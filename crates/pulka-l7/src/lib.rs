@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod capture;
 pub mod connection;
 pub mod decoder;
 pub mod opening;

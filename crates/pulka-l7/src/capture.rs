@@ -15,7 +15,7 @@ use reassembly::{Piece, Reassembly};
 
 use crate::connection::{Chunk, Connection, Side};
 use crate::decoder::{Limits, Transport};
-use crate::transaction::{NO_RESPONSE, Transaction};
+use crate::transaction::{Initiator, NO_RESPONSE, Transaction};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -272,8 +272,10 @@ impl Flows {
         for (side, order) in [Side::A, Side::B].into_iter().zip(&mut flow.order) {
             order.flush(&mut |piece| missing += feed(&mut connection, side, piece, &mut out));
         }
-        let (client, protocol, opaque) = (connection.client(), connection.protocol(), connection.opaque());
+        let opaque = connection.opaque();
         connection.close(at_ns.unwrap_or(flow.last_ns), &mut out);
+        let (client, protocol) = (connection.client(), connection.protocol());
+        let opaque = opaque.or(if protocol.is_none() { Some("too little was said to recognise a protocol") } else { None });
         if flow.spoke != [true, true] {
             forgive_silence(&mut out); // only one direction was captured: nobody knows that there was no answer
         }
@@ -352,7 +354,7 @@ fn feed(connection: &mut Connection, side: Side, piece: Piece<'_>, out: &mut Vec
 fn forgive_silence(out: &mut [Transaction]) {
     for transaction in out {
         if transaction.error.as_deref() == Some(NO_RESPONSE) {
-            transaction.error = None;
+            (transaction.error, transaction.initiator) = (None, Initiator::ClientOneWay);
         }
     }
 }

@@ -8,15 +8,18 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod capture;
 pub mod connection;
 pub mod decoder;
 pub mod flight;
 pub mod frames;
+pub mod histogram;
 pub mod opening;
 pub mod path;
 pub mod prepared;
 pub mod protocols;
 pub mod reader;
+pub mod red;
 pub mod registry;
 pub mod statement;
 pub mod stream;

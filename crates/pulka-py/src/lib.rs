@@ -4,6 +4,7 @@ mod batch;
 mod csv;
 mod decode;
 mod decompress;
+mod edge;
 mod fingerprint;
 mod fragment;
 mod journal;
@@ -28,6 +29,7 @@ mod _native {
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;
+        edge::register(module)?;
         fingerprint::register(module)?;
         fragment::register(module)?;
         journal::register(module)?;

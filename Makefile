@@ -42,7 +42,7 @@ up: setup ## start the lake
 test: setup test-rust test-python ## everything that runs in minutes
 
 test-rust:
-	cargo test --release --locked -q -p pulka-core -p pulka-py
+	cargo test --release --locked -q -p pulka-core -p pulka-l7 -p pulka-py
 
 test-python: setup
 	$(PYTEST) -m "not slow" tests
@@ -53,7 +53,7 @@ test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean
 check: setup ## linters, types, and the unit tests
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
-	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-py -- -D warnings
+	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-l7 -p pulka-py -- -D warnings
 	$(PYTEST) -m "not slow" tests/unit tests/contract tests/docs
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
@@ -67,7 +67,8 @@ docs: setup ## write the generated pages of docs/
 	$(BIN)/python -m pulka.surfaces.cli.reference docs
 
 fuzz: ## run every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
-	cd crates/pulka-core && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+	for crate in pulka-core pulka-l7; do \
+	  (cd crates/$$crate && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done) || exit 1; done
 
 lock: | $(UV) ## resolve the dependencies anew
 	$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock

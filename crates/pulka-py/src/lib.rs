@@ -1,6 +1,7 @@
-//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`.
+//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core` and `pulka-l7`.
 
 mod batch;
+mod capture;
 mod csv;
 mod decode;
 mod decompress;
@@ -25,6 +26,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         batch::register(module)?;
+        capture::register(module)?;
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;

@@ -1,0 +1,109 @@
+//! Requests that wait for their answers: in order, or found by a key. Bounded in bytes.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use crate::transaction::{NO_RESPONSE, Transaction};
+
+/// `T` is a request under way. Those that find no room are counted, so that answers in order still meet their requests.
+pub struct Flight<T> {
+    waiting: VecDeque<(T, u32)>,
+    unseen: u64,
+    text_bytes: usize,
+    limit_bytes: usize,
+}
+
+impl<T> Flight<T> {
+    pub fn new(limit_bytes: usize) -> Self {
+        Flight { waiting: VecDeque::new(), unseen: 0, text_bytes: 0, limit_bytes }
+    }
+
+    /// `text_bytes`: what the request holds on the heap.
+    pub fn push(&mut self, request: T, text_bytes: usize) {
+        let size = size_of::<(T, u32)>();
+        if self.unseen > 0 || self.text_bytes + text_bytes + (self.waiting.len() + 1) * size > self.limit_bytes {
+            self.unseen += 1;
+            return;
+        }
+        self.text_bytes += text_bytes;
+        self.waiting.push_back((request, u32::try_from(text_bytes).unwrap_or(u32::MAX)));
+    }
+
+    pub fn front(&mut self) -> Option<&mut T> {
+        self.waiting.front_mut().map(|(request, _)| request)
+    }
+
+    pub fn back(&mut self) -> Option<&mut T> {
+        if self.unseen > 0 { None } else { self.waiting.back_mut().map(|(request, _)| request) }
+    }
+
+    /// The oldest; None when there is none, or when it found no room.
+    pub fn pop(&mut self) -> Option<T> {
+        if self.waiting.is_empty() {
+            self.unseen = self.unseen.saturating_sub(1);
+        }
+        let (request, text_bytes) = self.waiting.pop_front()?;
+        self.text_bytes = self.text_bytes.saturating_sub(text_bytes as usize);
+        Some(request)
+    }
+
+    /// The oldest that `is_it`, wherever it stands: answers mostly come in order, so it stands in front.
+    pub fn take(&mut self, is_it: impl Fn(&T) -> bool) -> Option<T> {
+        let index = self.waiting.iter().position(|(request, _)| is_it(request))?;
+        let (request, text_bytes) = self.waiting.remove(index)?;
+        self.text_bytes = self.text_bytes.saturating_sub(text_bytes as usize);
+        Some(request)
+    }
+
+    /// For requests found by a key: the oldest gives way when there is no room.
+    pub fn push_keyed(&mut self, request: T, text_bytes: usize) -> Option<T> {
+        let full = self.text_bytes + text_bytes + (self.waiting.len() + 1) * size_of::<(T, u32)>() > self.limit_bytes;
+        let given_up = if full { self.pop() } else { None };
+        self.push(request, text_bytes);
+        self.unseen = 0;
+        given_up
+    }
+
+    pub fn find(&mut self, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+        self.waiting.iter_mut().map(|(request, _)| request).find(|request| is_it(request))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.unseen == 0
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        (self.unseen, self.text_bytes) = (0, 0);
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<(T, u32)>() + self.text_bytes
+    }
+}
+
+impl Flight<Transaction> {
+    /// The connection is over: all come out, unanswered.
+    pub fn close(&mut self, at_ns: i64, out: &mut Vec<Transaction>) {
+        out.extend(self.waiting.drain(..).map(|(request, _)| unanswered(request, at_ns)));
+        self.clear();
+    }
+}
+
+/// What becomes of a request whose connection ended before its answer was complete.
+pub fn unanswered(mut request: Transaction, at_ns: i64) -> Transaction {
+    request.error.get_or_insert(NO_RESPONSE.into());
+    request.end_ns = at_ns.max(request.end_ns);
+    request
+}
+
+/// What a request holds on the heap.
+pub fn text_bytes(request: &Transaction) -> usize {
+    let text = |text: &Cow<'static, str>| if let Cow::Owned(text) = text { text.capacity() } else { 0 };
+    let attributes = request.attributes.iter().map(|(_, value)| value.capacity() + size_of::<(&str, String)>()).sum::<usize>();
+    text(&request.operation) + text(&request.target) + attributes
+}

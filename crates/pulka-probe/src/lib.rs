@@ -1,0 +1,16 @@
+//! The Linux source of `pulka edge`: loads the BPF programs, attaches them behind links, and drains what they see as records.
+//!
+//! In: the object of `bpf/` and a few limits. Out: `Record`s and which features work, with reasons. Guarantees: nothing is pinned, so
+//! the end of the process (by whatever signal) detaches everything; packets are never changed or held up. Never: decodes a protocol.
+#![cfg(target_os = "linux")]
+
+mod cgroup;
+pub mod feature;
+mod probe;
+mod ring;
+pub mod watchdog;
+pub mod wire;
+
+pub use feature::{Answer, Feature};
+pub use probe::{Error, Limits, Probe, Verdict};
+pub use ring::Ring;

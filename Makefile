@@ -42,7 +42,7 @@ up: setup ## start the lake
 test: setup test-rust test-python ## everything that runs in minutes
 
 test-rust:
-	cargo test --release --locked -q -p pulka-core -p pulka-py
+	cargo test --release --locked -q -p pulka-core -p pulka-l7 -p pulka-py
 
 test-python: setup
 	$(PYTEST) -m "not slow" tests
@@ -53,7 +53,7 @@ test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean
 check: setup ## linters, types, and the unit tests
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
-	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-py -- -D warnings
+	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-l7 -p pulka-py -- -D warnings
 	$(PYTEST) -m "not slow" tests/unit tests/contract tests/docs
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout

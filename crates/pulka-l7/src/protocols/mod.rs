@@ -1,0 +1,3 @@
+//! One file per protocol; `../registry.rs` lists them.
+
+pub mod http1;

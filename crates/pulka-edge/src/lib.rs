@@ -5,4 +5,5 @@
 pub mod flow;
 pub mod histogram;
 pub mod red;
+pub mod report;
 pub mod tracker;

@@ -168,6 +168,10 @@ impl Probe {
         self.features[index].answer = Answer::No(reason.to_owned());
     }
 
+    pub fn detach_all(&mut self) {
+        self.links.iter_mut().for_each(Vec::clear);
+    }
+
     /// The reader's end; there is one.
     pub fn ring(&mut self) -> Result<Ring, Error> {
         RingBuf::try_from(taken(&mut self.ebpf, "ring")?).map(Ring::new).map_err(map_error)

@@ -4,6 +4,8 @@ mod batch;
 mod csv;
 mod decode;
 mod decompress;
+#[cfg(target_os = "linux")]
+mod edge;
 mod fingerprint;
 mod fragment;
 mod journal;
@@ -28,6 +30,8 @@ mod _native {
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;
+        #[cfg(target_os = "linux")]
+        edge::register(module)?;
         fingerprint::register(module)?;
         fragment::register(module)?;
         journal::register(module)?;

@@ -292,7 +292,7 @@ class EdgeAgent:
 
     def __init__(
         self,
-        object: bytes,
+        programs: bytes,
         *,
         burst_bytes: int,
         head_bytes: int,
@@ -327,7 +327,7 @@ class EdgeAgent:
     def stop(self) -> None:
         """Detach everything."""
 
-def edge_examine(object: bytes) -> list[EdgeFeature]:
+def edge_examine(programs: bytes) -> list[EdgeFeature]:
     """Which features would work here: every program is loaded, none attached."""
 
 def edge_process(pid: int) -> EdgeProcess | None:

@@ -40,11 +40,11 @@ pub struct EdgeAgent {
 #[pymethods]
 impl EdgeAgent {
     #[new]
-    #[pyo3(signature = (object, *, burst_bytes, head_bytes, ring_bytes, connections_max, keys_max, held_bytes_max, idle_s, poll_ms, cpu_share, without))]
+    #[pyo3(signature = (programs, *, burst_bytes, head_bytes, ring_bytes, connections_max, keys_max, held_bytes_max, idle_s, poll_ms, cpu_share, without))]
     #[allow(clippy::too_many_arguments)] // keyword arguments, one per setting
     fn new(
         py: Python<'_>,
-        object: Vec<u8>,
+        programs: Vec<u8>,
         burst_bytes: u32,
         head_bytes: u32,
         ring_bytes: u32,
@@ -60,7 +60,7 @@ impl EdgeAgent {
         let idle_ns = (idle_s * 1e9) as i64;
         let bounds = Bounds { connections_max, keys_max, held_bytes_max, idle_ns, limits: DecoderLimits::DEFAULT };
         let options = Options { limits, bounds, poll: Duration::from_millis(poll_ms), cpu_share, without };
-        let agent = py.detach(|| Agent::start(&object, options)).map_err(to_python)?;
+        let agent = py.detach(|| Agent::start(&programs, options)).map_err(to_python)?;
         Ok(EdgeAgent { agent: Mutex::new(agent) })
     }
 
@@ -265,8 +265,8 @@ impl EdgeExemplar {
 
 /// Which features would work here; nothing is attached.
 #[pyfunction]
-fn edge_examine(py: Python<'_>, object: Vec<u8>) -> PyResult<Vec<EdgeFeature>> {
-    let features = py.detach(|| Probe::examine(&object)).map_err(to_python)?;
+fn edge_examine(py: Python<'_>, programs: Vec<u8>) -> PyResult<Vec<EdgeFeature>> {
+    let features = py.detach(|| Probe::examine(&programs)).map_err(to_python)?;
     Ok(features.into_iter().map(EdgeFeature::of).collect())
 }
 

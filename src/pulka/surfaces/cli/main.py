@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "query": "pulka.surfaces.cli.query:query",
     "tail": "pulka.surfaces.cli.tail:tail",
     "store": "pulka.surfaces.cli.store:store",
+    "edge": "pulka.surfaces.cli.edge:edge",
     "doctor": "pulka.surfaces.cli.doctor:doctor",
     "config": "pulka.surfaces.cli.config:config",
     "version": "pulka.surfaces.cli.version:version",

@@ -133,6 +133,15 @@ INLINE int is_new(struct conn *conn, struct view *view, u8 direction)
 	return 1;
 }
 
+/* A handshake or application data of TLS (RFC 8446, 5.1): type, version 3.x. */
+INLINE int is_tls(struct __sk_buff *skb, struct view *view)
+{
+	u8 start[3] = {};
+	if (view->length < 3 || bpf_skb_load_bytes(skb, view->offset, start, 3))
+		return 0;
+	return (start[0] == 0x16 || start[0] == 0x17) && start[1] == 3 && start[2] <= 4;
+}
+
 INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct control *set)
 {
 	struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -150,6 +159,8 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	}
 	if (!conn->cookie)
 		conn->cookie = bpf_get_socket_cookie(skb);
+	if (!conn->taken)
+		conn->tls = is_tls(skb, &view);
 	if (!is_new(conn, &view, direction)) {
 		dropped(DROP_RETRANSMIT);
 		return;

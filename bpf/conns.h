@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Connections: when they open and close, which side they are, and whose they are. */
 #pragma once
-#include "maps.h"
+#include "tls.h"
 
 INLINE void endpoints(struct endpoints *ends, struct sock *sk)
 {
@@ -50,8 +50,10 @@ INLINE struct conn *conn_of(struct sock *sk)
 INLINE void owned(struct conn *conn, u32 tgid, struct control *set)
 {
 	conn->tgid = tgid;
-	if (tgid == set->self_tgid)
+	if (tgid == set->self_tgid) {
+		conn->own = 1;
 		conn->mode = MODE_IGNORE;
+	}
 }
 
 /* connect() runs in the process that connects, so a client is known at once; a server's end is set up in the interrupt. */
@@ -72,39 +74,43 @@ SEC("tp_btf/inet_sock_set_state") int conn_state(u64 *ctx)
 		struct conn *conn = conn_of(sk);
 		if (conn) {
 			conn->role = before == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
-			conn->opened = 1;
-			if (conn->mode != MODE_IGNORE)
+			if (!conn->own)
 				announce(KIND_OPEN, sk, conn, set);
 		}
 	} else if (after == TCP_CLOSE) {
 		struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-		if (conn && conn->cookie && conn->mode != MODE_IGNORE)
+		if (conn && conn->cookie && !conn->own)
 			announce(KIND_CLOSE, sk, conn, set);
 	}
 	return 0;
 }
 
-INLINE void used(struct sock *sk)
+INLINE void used(struct sock *sk, u8 direction)
 {
 	struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-	if (!conn || conn->tgid || !conn->cookie)
+	if (!conn || (conn->tgid && !conn->tls) || !conn->cookie)
 		return;
 	struct control *set = control();
 	if (!set || set->paused)
 		return;
-	owned(conn, bpf_get_current_pid_tgid() >> 32, set);
-	announce(KIND_OWNER, sk, conn, set);
+	if (!conn->tgid) {
+		owned(conn, bpf_get_current_pid_tgid() >> 32, set);
+		if (!conn->own)
+			announce(KIND_OWNER, sk, conn, set);
+	}
+	if (conn->tls)
+		tls_used(conn->cookie, direction, set);
 }
 
 SEC("tp_btf/tcp_sendmsg_locked") int owner_sends(u64 *ctx)
 {
-	used((struct sock *)ctx[0]);
+	used((struct sock *)ctx[0], EGRESS);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length") int owner_receives(u64 *ctx)
 {
-	used((struct sock *)ctx[0]);
+	used((struct sock *)ctx[0], INGRESS);
 	return 0;
 }
 

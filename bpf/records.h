@@ -3,7 +3,7 @@
 #pragma once
 #include "kernel.h"
 
-enum kind { KIND_BYTES = 1, KIND_OPEN = 2, KIND_CLOSE = 3, KIND_OWNER = 4, KIND_DATAGRAM = 5, KIND_TLS = 6 };
+enum kind { KIND_BYTES = 1, KIND_OPEN = 2, KIND_CLOSE = 3, KIND_OWNER = 4, KIND_DATAGRAM = 5, KIND_TLS = 6, KIND_BIND = 7 };
 enum direction { INGRESS = 0, EGRESS = 1 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2 };
 
@@ -18,10 +18,10 @@ struct head {
 	u64 ts_ns;    /* CLOCK_MONOTONIC */
 };
 
-/* KIND_BYTES, KIND_TLS. `length` counts what was sent, `captured` what is here. */
+/* KIND_BYTES. `length` counts what was sent, `captured` what is here. */
 struct bytes_record {
 	struct head head;
-	u32 sequence; /* TCP's; of TLS plaintext: an own count per direction */
+	u32 sequence; /* TCP's */
 	u32 length;
 };
 
@@ -59,7 +59,8 @@ struct conn {
 	u8 last;         /* direction of the last data */
 	u8 mode;         /* enum mode */
 	u8 role;
-	u8 opened;
+	u8 own;          /* the agent's */
+	u8 tls;          /* its bytes begin as TLS records do */
 };
 
 enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2 };

@@ -268,6 +268,11 @@ impl Tracker {
         }
     }
 
+    /// The process of a connection, 0 while it is not known; None for a connection that is not followed.
+    pub fn process(&self, conn: Conn) -> Option<Process> {
+        self.tracked.get(&conn).map(|tracked| tracked.facts.process)
+    }
+
     /// Connections whose process is not known, which a walk over open files may tell.
     pub fn unowned(&self) -> usize {
         self.tracked.values().filter(|tracked| tracked.facts.process == 0).count()

@@ -1,6 +1,6 @@
 //! The thread that reads the ring and counts. It takes no lock for a record, only one per turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,11 +10,13 @@ use pulka_edge::tracker::{Bounds, Counters, Facts, Piece, Tracker, Verdict as Ju
 use pulka_l7::connection::Side;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::feature::{Answer, Feature};
+use crate::feature::{self, Answer, Feature};
 use crate::probe::{Error, Limits, Probe, Verdict};
 use crate::process::Process;
 use crate::watchdog::{Cost, Sample, Strikes};
-use crate::wire::{Conn, Direction, LISTEN, Record, Role};
+use crate::sessions::Sessions;
+use crate::targets::{Target, Targets};
+use crate::wire::{Bytes, Conn, Direction, LISTEN, Record, Role};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,6 +60,10 @@ struct Inner {
     clock: Clock,
     watch: Watch,
     listeners: HashMap<u16, u32>,
+    sessions: Sessions,
+    targets: Targets,
+    /// Connections whose process is to be looked at for a TLS library.
+    encrypted: HashSet<u64>,
     records: u64,
     bytes: u64,
 }
@@ -79,10 +85,14 @@ impl Agent {
             clock: Clock::now(),
             watch,
             listeners: HashMap::new(),
+            sessions: Sessions::default(),
+            targets: Targets::default(),
+            encrypted: HashSet::new(),
             records: 0,
             bytes: 0,
         };
         inner.walk();
+        inner.visit_all();
         let shared = Arc::new(Shared { inner: Mutex::new(inner), stop: AtomicBool::new(false) });
         let theirs = Arc::clone(&shared);
         let run = move || {
@@ -98,6 +108,7 @@ impl Agent {
                 inner.records += records;
                 inner.bytes += bytes as u64;
                 inner.tell_verdicts();
+                inner.look_for_tls();
                 if ticked.elapsed() >= TICK {
                     ticked = Instant::now();
                     inner.tick();
@@ -127,8 +138,16 @@ impl Agent {
     pub fn reap(&self) -> Vec<u32> {
         let mut inner = self.shared.lock();
         let gone: Vec<u32> = inner.processes.values().filter(|process| !process.is_alive()).map(|process| process.pid).collect();
-        gone.iter().for_each(|pid| drop(inner.processes.remove(pid)));
+        for pid in &gone {
+            inner.processes.remove(pid);
+            inner.targets.forget(*pid);
+        }
         gone
+    }
+
+    /// Files with a TLS library, and what became of them.
+    pub fn targets(&self) -> Vec<Target> {
+        self.shared.lock().targets.all().cloned().collect()
     }
 
     pub fn status(&self) -> Status {
@@ -174,32 +193,73 @@ impl Inner {
     fn record(&mut self, record: Record<'_>) {
         match record {
             Record::Bytes(bytes) => {
-                let from = if bytes.direction == Direction::Egress { Side::A } else { Side::B };
-                let at_ns = self.clock.unix_ns(bytes.ts_ns);
-                let piece = Piece { from, at_ns, sequence: bytes.sequence, length: bytes.length, tls: bytes.tls, data: bytes.data };
-                if bytes.tgid != 0 {
-                    self.tracker.learn(bytes.conn, Facts { process: bytes.tgid, ..Facts::default() });
+                if is_tls(bytes.data) {
+                    self.encrypted.insert(bytes.conn);
                 }
-                self.tracker.piece(bytes.conn, client(bytes.role), &piece);
+                self.piece(&bytes, false);
             }
-            Record::Open(conn) => self.tracker.open(conn.conn, self.facts(&conn), true, self.clock.unix_ns(conn.ts_ns)),
-            Record::Owner(conn) => self.tracker.learn(conn.conn, self.facts(&conn)),
+            Record::Plaintext(session, bytes) if bytes.conn == 0 => self.sessions.keep(session, &bytes),
+            Record::Plaintext(_, bytes) => self.piece(&bytes, true),
+            Record::Bind(session, conn) => {
+                for waiting in self.sessions.bind(session) {
+                    self.piece(&waiting.bytes(conn), true);
+                }
+            }
+            Record::Open(conn) => {
+                let (facts, at_ns) = (self.facts(&conn), self.clock.unix_ns(conn.ts_ns));
+                self.tracker.open(conn.conn, facts, true, at_ns);
+            }
+            Record::Owner(conn) => {
+                let facts = self.facts(&conn);
+                self.tracker.learn(conn.conn, facts);
+            }
             Record::Close(conn) => {
-                self.tracker.learn(conn.conn, self.facts(&conn));
+                let facts = self.facts(&conn);
+                self.tracker.learn(conn.conn, facts);
                 self.tracker.close(conn.conn, self.clock.unix_ns(conn.ts_ns));
             }
             Record::Datagram(conn, direction, data) => {
                 let from = if direction == Direction::Egress { Side::A } else { Side::B };
-                self.tracker.datagram(conn.conn, self.facts(&conn), from, self.clock.unix_ns(conn.ts_ns), data);
+                let facts = self.facts(&conn);
+                self.tracker.datagram(conn.conn, facts, from, self.clock.unix_ns(conn.ts_ns), data);
             }
         }
     }
 
-    /// A server's end belongs to who listens until the process that serves it is seen.
+    fn piece(&mut self, bytes: &Bytes<'_>, tls: bool) {
+        let from = if bytes.direction == Direction::Egress { Side::A } else { Side::B };
+        let at_ns = self.clock.unix_ns(bytes.ts_ns);
+        let piece = Piece { from, at_ns, sequence: bytes.sequence, length: bytes.length, tls, data: bytes.data };
+        self.tracker.piece(bytes.conn, client(bytes.role), &piece);
+    }
+
+    /// Libraries of the processes that have sockets now, so that their next connection is read from its first byte.
+    fn visit_all(&mut self) {
+        if self.probe.features()[feature::TLS].answer == Answer::Yes {
+            let (targets, probe) = (&mut self.targets, &mut self.probe);
+            self.processes.keys().for_each(|pid| targets.visit(*pid, |path, points| probe.attach_tls(path, points)));
+        }
+    }
+
+    /// Connections that turned out to be encrypted: their processes' libraries are probed from now on.
+    fn look_for_tls(&mut self) {
+        if self.encrypted.is_empty() || self.probe.features()[feature::TLS].answer != Answer::Yes {
+            return self.encrypted.clear();
+        }
+        let (tracker, targets, probe) = (&self.tracker, &mut self.targets, &mut self.probe);
+        self.encrypted.retain(|conn| match tracker.process(*conn) {
+            Some(0) => true, // its process will be known soon
+            Some(pid) => {
+                targets.visit(pid, |path, points| probe.attach_tls(path, points));
+                false
+            }
+            None => false,
+        });
+    }
+
     fn facts(&mut self, conn: &Conn) -> Facts {
-        let process = if conn.tgid == 0 && conn.role == Role::Server { 0 } else { conn.tgid };
-        self.meet(process);
-        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process }
+        self.meet(conn.tgid);
+        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process: conn.tgid }
     }
 
     fn meet(&mut self, pid: u32) {
@@ -254,6 +314,11 @@ fn client(role: Role) -> Option<Side> {
         Role::Server => Some(Side::B),
         Role::Unknown => None,
     }
+}
+
+/// A record of TLS: a handshake, or application data of a connection that is older than the agent.
+fn is_tls(data: &[u8]) -> bool {
+    matches!(data, [0x16 | 0x17, 3, 0..=4, ..])
 }
 
 /// Turns the kernel's monotonic times into Unix times; read again each second, because the wall clock may be set.

@@ -28,6 +28,7 @@ pub const BYTES: usize = 0;
 pub const STATE: usize = 1;
 pub const OWNER: usize = 2;
 pub const FILES: usize = 3;
+pub const TLS: usize = 4;
 
 const fn feature(name: &'static str, programs: &'static [&'static str], purpose: &'static str, needs: &'static str) -> Feature {
     Feature { name, programs, purpose, needs, required: false, answer: Answer::Unknown(String::new()) }
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Feature> {
         feature("state", &["conn_state"], "opens, closes and roles of connections; otherwise by listening ports", "the tracepoint inet_sock_set_state with BTF"),
         feature("owner", &["owner_sends", "owner_receives"], "the process of a socket; otherwise the one that listens or connected", "the tracepoints tcp_sendmsg_locked and sock_recv_length (Linux 6.15)"),
         feature("files", &["conn_files"], "connections older than the agent; otherwise they are named by their ports", "BPF iterators (Linux 5.12)"),
+        feature("tls", &["tls_enter", "tls_exit"], "plaintext of OpenSSL and GnuTLS", "x86-64, uprobes with cookies (Linux 5.15), the feature owner"),
     ];
     features[BYTES].required = true;
     features

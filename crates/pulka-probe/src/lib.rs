@@ -8,11 +8,15 @@
 pub mod agent;
 mod cgroup;
 pub mod feature;
+pub mod library;
 mod probe;
 pub mod process;
 mod ring;
+mod sessions;
+pub mod targets;
 pub mod watchdog;
 pub mod wire;
+mod x86;
 
 pub use feature::{Answer, Feature};
 pub use probe::{Error, Limits, Probe, Verdict};

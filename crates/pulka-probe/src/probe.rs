@@ -3,12 +3,15 @@
 use std::any::Any;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, Iter, ProgramError};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, Iter, ProgramError, UProbe};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 
 use crate::feature::{self, Answer, Feature, answer_of, describe};
+use crate::library::Point;
 use crate::ring::Ring;
 use crate::watchdog::Cost;
 use crate::wire::{CONN_RECORD_BYTES, Conn, Record};
@@ -116,6 +119,9 @@ impl Probe {
     }
 
     fn start(&mut self, index: usize) -> Answer {
+        if index == feature::TLS && self.features[feature::OWNER].answer != Answer::Yes {
+            return Answer::No("needs the feature owner, which tells the socket of a session".to_owned());
+        }
         let (programs, needs) = (self.features[index].programs, self.features[index].needs);
         let mut links = Vec::new();
         for program in programs {
@@ -133,6 +139,7 @@ impl Probe {
         let btf = &self.btf;
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         match name {
+            "tls_enter" | "tls_exit" => <&mut UProbe>::try_from(program)?.load(),
             "bytes_ingress" | "bytes_egress" => <&mut CgroupSkb>::try_from(program)?.load(),
             "conn_files" => <&mut Iter>::try_from(program)?.load("task_file", btf),
             "conn_state" => <&mut BtfTracePoint>::try_from(program)?.load("inet_sock_set_state", btf),
@@ -156,6 +163,27 @@ impl Probe {
             return Ok(Some(Box::new(program.take_link(link)?)));
         }
         Ok(None)
+    }
+
+    /// Probe the functions of a TLS library. What was attached of a file stays while the feature does.
+    pub fn attach_tls(&mut self, path: &Path, points: &[Point]) -> Result<(), String> {
+        let mut links: Vec<Box<dyn Any + Send + Sync>> = Vec::new();
+        for point in points {
+            for name in self.features[feature::TLS].programs {
+                let link = self.attach_uprobe(name, path, point).map_err(|error| describe(&error))?;
+                links.push(link);
+            }
+        }
+        self.links[feature::TLS].extend(links);
+        Ok(())
+    }
+
+    fn attach_uprobe(&mut self, name: &str, path: &Path, point: &Point) -> Result<Box<dyn Any + Send + Sync>, ProgramError> {
+        let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
+        let program: &mut UProbe = program.try_into()?;
+        let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(point.offset), cookie: Some(point.cookie) };
+        let link = program.attach(at, path, UProbeScope::AllProcesses)?;
+        Ok(Box::new(program.take_link(link)?))
     }
 
     pub fn features(&self) -> &[Feature] {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const HEAD: usize = 24;
 const ENDS: usize = 40;
+const PLAINTEXT: usize = HEAD + 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -28,9 +29,6 @@ pub struct Bytes<'a> {
     pub ts_ns: u64,
     pub sequence: u32,
     pub length: u32,
-    pub tls: bool,
-    /// The process, where the piece itself tells it (TLS); otherwise 0.
-    pub tgid: u32,
     pub data: &'a [u8],
 }
 
@@ -49,9 +47,20 @@ pub struct Conn {
     pub state: u32,
 }
 
+/// A TLS library's object for a connection. Its sequence numbers are a count of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Session {
+    pub tgid: u32,
+    pub address: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
     Bytes(Bytes<'a>),
+    /// `Bytes::conn` is 0 while it is not known.
+    Plaintext(Session, Bytes<'a>),
+    /// What a session wrote went out on this connection.
+    Bind(Session, u64),
     Open(Conn),
     Close(Conn),
     Owner(Conn),
@@ -73,7 +82,8 @@ impl<'a> Record<'a> {
             3 => Some(Record::Close(conn(bytes)?)),
             4 => Some(Record::Owner(conn(bytes)?)),
             5 => Some(Record::Datagram(ends(bytes)?, direction(bytes)?, bytes.get(HEAD + ENDS..HEAD + ENDS + captured(bytes)?)?)),
-            6 => Some(Record::Bytes(plaintext(bytes)?)),
+            6 => Some(Record::Plaintext(session(bytes)?, plaintext(bytes)?)),
+            7 => Some(Record::Bind(session(bytes)?, u64_at(bytes, 8)?)),
             _ => None,
         }
     }
@@ -115,16 +125,19 @@ fn stream(bytes: &[u8]) -> Option<Bytes<'_>> {
         ts_ns: u64_at(bytes, 16)?,
         sequence: u32_at(bytes, HEAD)?,
         length: u32_at(bytes, HEAD + 4)?,
-        tls: false,
-        tgid: 0,
         data: bytes.get(HEAD + 8..HEAD + 8 + captured(bytes)?)?,
     })
 }
 
-/// Of plaintext, `sequence` and `length` are followed by the process.
+/// Of plaintext, `sequence` and `length` are followed by the session.
 fn plaintext(bytes: &[u8]) -> Option<Bytes<'_>> {
-    let data = bytes.get(HEAD + 16..HEAD + 16 + captured(bytes)?)?;
-    Some(Bytes { tls: true, tgid: u32_at(bytes, HEAD + 8)?, data, ..stream(bytes)? })
+    let (sequence, length) = (u32_at(bytes, HEAD)?, u32_at(bytes, HEAD + 4)?);
+    let data = bytes.get(PLAINTEXT..PLAINTEXT + captured(bytes)?)?;
+    Some(Bytes { conn: u64_at(bytes, 8)?, direction: direction(bytes)?, role: role(bytes)?, ts_ns: u64_at(bytes, 16)?, sequence, length, data })
+}
+
+fn session(bytes: &[u8]) -> Option<Session> {
+    Some(Session { tgid: u32_at(bytes, HEAD + 8)?, address: u64_at(bytes, HEAD + 16)? })
 }
 
 fn address(family: u16, bytes: &[u8]) -> Option<IpAddr> {

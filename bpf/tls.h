@@ -186,7 +186,10 @@ SEC("uprobe") int tls_enter(struct registers *registers)
 		return 0;
 	u32 what = bpf_get_attach_cookie(registers);
 	struct call call = { .session = registers->di, .buffer = registers->si, .asked = registers->dx, .what = what };
-	call.told = what & TLS_FIFTH ? registers->r8 : registers->cx;
+	u64 fourth = registers->cx, fifth = registers->r8; /* both are read: the verifier takes no computed offset into registers */
+	UNKNOWN(fourth);
+	UNKNOWN(fifth);
+	call.told = what & TLS_FIFTH ? fifth : fourth;
 	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
 	return 0;
 }

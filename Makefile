@@ -73,7 +73,8 @@ docs: setup ## write the generated pages of docs/
 	$(BIN)/python -m pulka.surfaces.cli.reference docs
 
 fuzz: ## run every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
-	cd crates/pulka-core && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+	for crate in pulka-core pulka-l7; do \
+	  (cd crates/$$crate && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done) || exit 1; done
 
 lock: | $(UV) ## resolve the dependencies anew
 	$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock

@@ -332,3 +332,28 @@ def edge_examine(programs: bytes) -> list[EdgeFeature]:
 
 def edge_process(pid: int) -> EdgeProcess | None:
     """What /proc tells of a process; None when it is gone."""
+def edge_protocols() -> list[tuple[str, str, str, str]]:
+    """Protocols that the edge decodes: (name, title, versions, what is shown)."""
+
+@final
+class Capture:
+    """A capture file, pushed in pieces. Transactions are counted into `red` as they are found.
+
+    Batch of transactions: timestamp (ns, UTC), connection u64, protocol, client, server (address:port), initiator (client, server,
+    client one-way, server one-way), operation, target?, status?, error?, duration_s? (not of one-way messages), first_byte_s?,
+    request_bytes, response_bytes, attributes map<string, string>. Batch of ended connections: connection u64, transport (tcp, udp),
+    client, server, protocol?, opaque? (why nothing was read), transactions u64, bytes u64.
+    """
+
+    def __init__(self, *, connections_max: int, memory_bytes_max: int, keys_max: int) -> None: ...
+    def push(self, data: bytes) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """The next piece: transactions and connections that ended. ValueError when the file is no capture."""
+
+    def finish(self) -> tuple[pa.RecordBatch, pa.RecordBatch, bool]:
+        """The file is over: the rest, and whether it ended within a packet."""
+
+    def red(self) -> pa.RecordBatch:
+        """protocol, server?, operation, target?, status?, count, errors, p50_s?, p95_s?, p99_s?, max_s?, request_bytes, response_bytes."""
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Packets, packets passed over, connections evicted, bytes missing."""

@@ -2,7 +2,7 @@
 //!
 //! A source says what it knows: who opened the connection (SYN, sockops) and whether it was seen from its first byte.
 
-use crate::decoder::{Limits, Transport};
+use crate::decoder::{Limits, Protocol, Transport};
 use crate::stream::Stream;
 use crate::transaction::Transaction;
 
@@ -50,6 +50,12 @@ pub struct Connection {
 impl Connection {
     pub fn new(transport: Transport, client: Option<Side>, from_start: bool, limits: Limits) -> Self {
         Connection { transport, client, from_start, limits, wire: Stream::new(transport, client, from_start, limits), inside_tls: None }
+    }
+
+    /// Of a protocol that is known beforehand; nothing is classified.
+    pub fn speaking(protocol: &'static Protocol, transport: Transport, client: Side, limits: Limits) -> Self {
+        let wire = Stream::speaking(protocol, transport, client, limits);
+        Connection { transport, client: Some(client), from_start: true, limits, wire, inside_tls: None }
     }
 
     pub fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Transaction>) {

@@ -8,11 +8,14 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod capture;
 pub mod connection;
 pub mod decoder;
+pub mod histogram;
 pub mod opening;
 pub mod path;
 pub mod protocols;
+pub mod red;
 pub mod registry;
 pub mod stream;
 pub mod testing;

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::connection::Side;
-use crate::decoder::{Decoder, Limits, Next, Protocol, Step, Transport};
+use crate::decoder::{Decoder, Limits, Next, Protocol, Step, Transport, Verdict};
 use crate::opening::{Event, Opener, Outcome};
 use crate::transaction::{Party, Transaction};
 
@@ -18,6 +18,8 @@ pub struct Stream {
     limits: Limits,
     state: State,
     upgrades: usize,
+    /// What it is, or was when it ended.
+    found: Option<(&'static str, Side)>,
 }
 
 enum State {
@@ -28,7 +30,6 @@ enum State {
 }
 
 struct Decoding {
-    name: &'static str,
     client: Side,
     decoder: Box<dyn Decoder>,
     flows: [Flow; 2],
@@ -62,21 +63,21 @@ enum Pause {
 
 impl Stream {
     pub fn new(transport: Transport, client: Option<Side>, from_start: bool, limits: Limits) -> Self {
-        Stream { transport, limits, state: State::Opening(Box::new(Opener::new(transport, client, from_start))), upgrades: 0 }
+        Stream { transport, limits, state: State::Opening(Box::new(Opener::new(transport, client, from_start))), upgrades: 0, found: None }
+    }
+
+    /// Of a protocol that is known beforehand; nothing is classified.
+    pub fn speaking(protocol: &'static Protocol, transport: Transport, client: Side, limits: Limits) -> Self {
+        let decoding = Decoding::new(client, (protocol.decoder)(transport, limits), None);
+        Stream { transport, limits, state: State::Decoding(Box::new(decoding)), upgrades: 0, found: Some((protocol.name, client)) }
     }
 
     pub fn protocol(&self) -> Option<&'static str> {
-        match &self.state {
-            State::Decoding(decoding) => Some(decoding.name),
-            _ => None,
-        }
+        self.found.map(|(name, _)| name)
     }
 
     pub fn client(&self) -> Option<Side> {
-        match &self.state {
-            State::Decoding(decoding) => Some(decoding.client),
-            _ => None,
-        }
+        self.found.map(|(_, client)| client)
     }
 
     pub fn opaque(&self) -> Option<&'static str> {
@@ -169,9 +170,10 @@ impl Stream {
             Outcome::Unknown => self.state = State::Opaque("protocol not recognised"),
             Outcome::Found { protocol, client, confirmed } => {
                 let events = opener.take_events();
+                self.found = Some((protocol.name, client));
                 let State::Opening(opener) = std::mem::replace(&mut self.state, State::Opaque("")) else { return };
                 let unconfirmed = (!confirmed).then(|| Box::new(Unconfirmed { opener: *opener, protocol, held: Vec::new(), replaying: true }));
-                self.state = State::Decoding(Box::new(Decoding::new(protocol.name, client, (protocol.decoder)(self.transport, self.limits), unconfirmed)));
+                self.state = State::Decoding(Box::new(Decoding::new(client, (protocol.decoder)(self.transport, self.limits), unconfirmed)));
                 self.replay(events, out);
                 if let State::Decoding(decoding) = &mut self.state && let Some(unconfirmed) = &mut decoding.unconfirmed {
                     unconfirmed.replaying = false;
@@ -215,8 +217,9 @@ impl Stream {
         unconfirmed.opener.push(Event::Bytes { side, at_ns, data: data[..data.len().min(self.limits.opening_bytes)].into() }, &self.limits);
         unconfirmed.opener.take_events();
         match unconfirmed.opener.confirm(unconfirmed.protocol, client) {
-            crate::decoder::Verdict::Yes => decoding.release(out),
-            crate::decoder::Verdict::No => {
+            Verdict::Yes => decoding.release(out),
+            Verdict::No => {
+                self.found = None;
                 self.state = State::Opaque("protocol not recognised");
                 return false;
             }
@@ -255,7 +258,10 @@ impl Stream {
         match next {
             _ if self.upgrades > UPGRADES => self.state = State::Opaque("too many upgrades"),
             Next::Opaque(reason) => self.state = State::Opaque(reason),
-            Next::Decoder(name, decoder) => decoding.become_decoder(name, decoder),
+            Next::Decoder(name, decoder) => {
+                self.found = Some((name, decoding.client));
+                decoding.become_decoder(decoder);
+            }
             Next::Classify => {
                 let (client, events) = (decoding.client, decoding.leftovers());
                 self.state = State::Opening(Box::new(Opener::new(self.transport, Some(client), true)));
@@ -266,8 +272,8 @@ impl Stream {
 }
 
 impl Decoding {
-    fn new(name: &'static str, client: Side, decoder: Box<dyn Decoder>, unconfirmed: Option<Box<Unconfirmed>>) -> Self {
-        Decoding { name, client, decoder, flows: Default::default(), lost_chunks: 0, idle_steps: 0, unconfirmed }
+    fn new(client: Side, decoder: Box<dyn Decoder>, unconfirmed: Option<Box<Unconfirmed>>) -> Self {
+        Decoding { client, decoder, flows: Default::default(), lost_chunks: 0, idle_steps: 0, unconfirmed }
     }
 
     fn party(&self, side: Side) -> Party {
@@ -278,8 +284,7 @@ impl Decoding {
         self.decoder.held_bytes() + self.flows.iter().map(|flow| flow.buffer.held_bytes()).sum::<usize>()
     }
 
-    fn become_decoder(&mut self, name: &'static str, decoder: Box<dyn Decoder>) {
-        self.name = name;
+    fn become_decoder(&mut self, decoder: Box<dyn Decoder>) {
         self.decoder = decoder;
         for flow in &mut self.flows {
             (flow.need, flow.waits) = (0, true);

@@ -2,6 +2,7 @@
 
 use crate::connection::{Chunk, Connection, Side};
 use crate::decoder::{Limits, Transport};
+use crate::registry;
 use crate::transaction::{Party, Transaction};
 
 pub use Party::{Client, Server};
@@ -56,4 +57,38 @@ pub fn lines(transactions: &[Transaction]) -> Vec<String> {
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     };
     transactions.iter().map(line).collect()
+}
+
+/// What a connection may hold at most: both buffers with a piece each, the opening, the decoder, and transactions that wait.
+pub const HELD_BYTES: usize = 4 * 65_536 + 4 * 16_384 + 2 * 262_144 + 262_144;
+
+/// Feeds any bytes to a protocol's decoder: (control, length, data) again and again, where the control's bits tell the side,
+/// and whether it is data, a gap or an end. Nothing panics, and what is held stays within bounds.
+pub fn feed_anything(protocol: &str, transport: Transport, script: &[u8]) {
+    let Some(protocol) = registry::named(protocol) else { return };
+    feed(Connection::speaking(protocol, transport, Side::A, Limits::DEFAULT), script);
+}
+
+/// The same for a connection whose protocol is to be found.
+pub fn feed_unknown(transport: Transport, from_start: bool, script: &[u8]) {
+    feed(Connection::new(transport, None, from_start, Limits::DEFAULT), script);
+}
+
+fn feed(mut connection: Connection, mut script: &[u8]) {
+    let (mut out, mut at_ns) = (Vec::new(), 0);
+    while let Some(([control, low, high], rest)) = script.split_first_chunk::<3>() {
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let (data, after) = rest.split_at(length.min(rest.len()));
+        let side = if control & 1 == 0 { Side::A } else { Side::B };
+        match (control >> 1) & 7 {
+            6 => connection.gap(side, length as u64, false, &mut out),
+            7 => connection.end(side, at_ns, &mut out),
+            _ => connection.chunk(&Chunk { side, at_ns, tls: control & 16 != 0, data }, &mut out),
+        }
+        script = if (control >> 1) & 7 >= 6 { rest } else { after };
+        at_ns += 1000;
+        assert!(connection.held_bytes() <= 2 * HELD_BYTES, "{} bytes are held", connection.held_bytes());
+    }
+    connection.close(at_ns, &mut out);
+    assert!(out.iter().all(|transaction| transaction.operation.len() <= 512 && transaction.target.len() <= 512 && transaction.end_ns >= transaction.start_ns));
 }

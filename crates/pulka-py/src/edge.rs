@@ -1,277 +1,188 @@
-//! Bindings of `pulka_probe`: the agent on a Linux host, and what it counted.
+//! Bindings of `pulka_l7`: capture files to Arrow.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use pulka_edge::report::{Row, rows};
-use pulka_edge::tracker::Bounds;
-use pulka_l7::decoder::Limits as DecoderLimits;
-use pulka_l7::transaction::Transaction;
-use pulka_probe::agent::{Agent, Options};
-use pulka_probe::process::Process;
-use pulka_probe::{Answer, Error, Feature, Limits, Probe};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use arrow_array::builder::{MapBuilder, StringBuilder};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array};
+use arrow_pyarrow::{PyArrowType, ToPyArrow};
+use pulka_l7::capture::{Capture as Core, Closed, Found, Seen, Settings};
+use pulka_l7::decoder::Transport;
+use pulka_l7::red::{Key, Red, Series};
+use pulka_l7::registry::PROTOCOLS;
+use pulka_l7::transaction::Initiator;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<EdgeAgent>()?;
-    module.add_class::<EdgeExemplar>()?;
-    module.add_class::<EdgeFeature>()?;
-    module.add_class::<EdgeProcess>()?;
-    module.add_class::<EdgeRow>()?;
-    module.add_class::<EdgeStatus>()?;
-    module.add_function(wrap_pyfunction!(edge_examine, module)?)?;
-    module.add_function(wrap_pyfunction!(edge_process, module)?)
+    module.add_class::<Capture>()?;
+    module.add_function(wrap_pyfunction!(edge_protocols, module)?)
 }
 
-fn to_python(error: Error) -> PyErr {
-    match error {
-        Error::Missing(_) => PyOSError::new_err(error.to_string()),
-        _ => PyRuntimeError::new_err(error.to_string()),
-    }
+/// The registry, as (name, title, versions, what is shown).
+#[pyfunction]
+fn edge_protocols() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    PROTOCOLS.iter().map(|protocol| (protocol.name, protocol.title, protocol.versions, protocol.shows)).collect()
 }
 
 #[pyclass(frozen, module = "pulka._native")]
-pub struct EdgeAgent {
-    agent: Mutex<Agent>,
+pub struct Capture {
+    inner: Mutex<Inner>,
 }
 
+struct Inner {
+    capture: Core,
+    red: Red,
+}
+
+type Batches = (PyArrowType<RecordBatch>, PyArrowType<RecordBatch>);
+
 #[pymethods]
-impl EdgeAgent {
+impl Capture {
     #[new]
-    #[pyo3(signature = (programs, *, burst_bytes, head_bytes, ring_bytes, connections_max, keys_max, held_bytes_max, idle_s, poll_ms, cpu_share, without))]
-    #[allow(clippy::too_many_arguments)] // keyword arguments, one per setting
-    fn new(
-        py: Python<'_>,
-        programs: Vec<u8>,
-        burst_bytes: u32,
-        head_bytes: u32,
-        ring_bytes: u32,
-        connections_max: usize,
-        keys_max: usize,
-        held_bytes_max: usize,
-        idle_s: f64,
-        poll_ms: u64,
-        cpu_share: f64,
-        without: Vec<String>,
-    ) -> PyResult<Self> {
-        let limits = Limits { burst_bytes, head_bytes, ring_bytes, ..Limits::default() };
-        let idle_ns = (idle_s * 1e9) as i64;
-        let bounds = Bounds { connections_max, keys_max, held_bytes_max, idle_ns, limits: DecoderLimits::DEFAULT };
-        let options = Options { limits, bounds, poll: Duration::from_millis(poll_ms), cpu_share, without };
-        let agent = py.detach(|| Agent::start(&programs, options)).map_err(to_python)?;
-        Ok(EdgeAgent { agent: Mutex::new(agent) })
+    #[pyo3(signature = (*, connections_max, memory_bytes_max, keys_max))]
+    fn new(connections_max: usize, memory_bytes_max: usize, keys_max: usize) -> Self {
+        let settings = Settings { connections: connections_max.max(1), memory_bytes: memory_bytes_max, ..Settings::default() };
+        Capture { inner: Mutex::new(Inner { capture: Core::new(settings), red: Red::new(keys_max) }) }
     }
 
-    fn processes(&self, py: Python<'_>) -> Vec<EdgeProcess> {
-        self.with(py, |agent| agent.processes()).into_iter().map(EdgeProcess::of).collect()
-    }
-
-    fn listeners(&self, py: Python<'_>) -> Vec<(u16, u32)> {
-        self.with(py, |agent| agent.listeners())
-    }
-
-    fn reap(&self, py: Python<'_>) -> Vec<u32> {
-        self.with(py, |agent| agent.reap())
-    }
-
-    fn report(&self, py: Python<'_>, names: HashMap<u32, String>) -> Vec<EdgeRow> {
-        let rows = self.with(py, |agent| {
-            let series = agent.with_tracker(|tracker| tracker.red.take());
-            rows(series, |process| Some(names.get(&process).cloned().unwrap_or_default()))
+    fn push(&self, py: Python<'_>, data: &[u8]) -> PyResult<Batches> {
+        let batches = py.detach(|| {
+            let mut inner = self.lock();
+            inner.capture.push(data).map_err(|error| error.to_string())?;
+            inner.take().map_err(|error| error.to_string())
         });
-        rows.into_iter().map(EdgeRow::of).collect()
+        batches.map_err(PyValueError::new_err)
     }
 
-    fn opaque(&self, py: Python<'_>) -> Vec<(u32, &'static str, u64)> {
-        self.with(py, |agent| agent.with_tracker(|tracker| tracker.opaque()))
+    fn finish(&self, py: Python<'_>) -> PyResult<(PyArrowType<RecordBatch>, PyArrowType<RecordBatch>, bool)> {
+        let (batches, cut) = py.detach(|| {
+            let mut inner = self.lock();
+            let cut = inner.capture.finish();
+            (inner.take(), cut)
+        });
+        let (transactions, connections) = batches.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok((transactions, connections, cut))
     }
 
-    fn status(&self, py: Python<'_>) -> EdgeStatus {
-        let status = self.with(py, |agent| agent.status());
-        let counters = status.counters;
-        let counters = [
-            ("transactions", counters.transactions),
-            ("connections_opened", counters.opened),
-            ("connections_refused", counters.refused),
-            ("connections_evicted", counters.evicted),
-            ("connections_idle", counters.idle),
-            ("pieces", counters.pieces),
-            ("gaps", counters.gaps),
-            ("ring_records", status.records),
-            ("ring_bytes", status.bytes),
-        ];
-        EdgeStatus {
-            features: status.features.into_iter().map(EdgeFeature::of).collect(),
-            shares: status.shares,
-            drops: status.drops.into_iter().collect(),
-            counters: counters.into_iter().collect(),
-            connections: status.connections,
+    fn red<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let batch = py.detach(|| red_batch(&self.lock().red));
+        batch.map_err(|error| PyValueError::new_err(error.to_string()))?.to_pyarrow(py)
+    }
+
+    /// (packets, packets passed over, connections evicted, bytes missing)
+    fn counts(&self) -> (u64, u64, u64, u64) {
+        let counts = self.lock().capture.counts();
+        (counts.packets, counts.packets_passed_over, counts.connections_evicted, counts.bytes_missing)
+    }
+}
+
+impl Capture {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+type Arrow<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+impl Inner {
+    fn take(&mut self) -> Arrow<Batches> {
+        let Found { transactions, connections } = self.capture.take();
+        transactions.iter().for_each(|seen| self.red.record(seen));
+        Ok((PyArrowType(transaction_batch(&transactions)?), PyArrowType(connection_batch(&connections)?)))
+    }
+}
+
+fn texts<'a, T: 'a, S: AsRef<str>>(rows: &'a [T], text: impl Fn(&'a T) -> S) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
+}
+
+fn optional<'a, T: 'a, S: AsRef<str>>(rows: &'a [T], text: impl Fn(&'a T) -> Option<S>) -> ArrayRef {
+    Arc::new(StringArray::from_iter(rows.iter().map(text)))
+}
+
+fn numbers<'a, T: 'a>(rows: &'a [T], number: impl Fn(&'a T) -> u64) -> ArrayRef {
+    Arc::new(UInt64Array::from_iter_values(rows.iter().map(number)))
+}
+
+fn seconds<'a, T: 'a>(rows: &'a [T], number: impl Fn(&'a T) -> Option<f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter(rows.iter().map(number)))
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn transaction_batch(rows: &[Seen]) -> Arrow<RecordBatch> {
+    let start = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.transaction.start_ns)).with_timezone("UTC");
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("timestamp", Arc::new(start) as ArrayRef, false),
+        ("connection", numbers(rows, |row| row.connection), false),
+        ("protocol", texts(rows, |row| row.transaction.protocol), false),
+        ("client", texts(rows, |row| row.client.to_string()), false),
+        ("server", texts(rows, |row| row.server.to_string()), false),
+        ("initiator", texts(rows, |row| initiator(row.transaction.initiator)), false),
+        ("operation", texts(rows, |row| &row.transaction.operation), false),
+        ("target", optional(rows, |row| non_empty(&row.transaction.target)), true),
+        ("status", optional(rows, |row| non_empty(&row.transaction.status)), true),
+        ("error", optional(rows, |row| row.transaction.error.as_deref()), true),
+        ("duration_s", seconds(rows, |row| (!row.transaction.is_one_way()).then(|| row.transaction.duration_ns() as f64 / 1e9)), true),
+        ("first_byte_s", seconds(rows, |row| row.transaction.first_byte_ns.map(|first_ns| (first_ns - row.transaction.start_ns) as f64 / 1e9)), true),
+        ("request_bytes", numbers(rows, |row| row.transaction.request_bytes), false),
+        ("response_bytes", numbers(rows, |row| row.transaction.response_bytes), false),
+        ("attributes", attributes(rows)?, false),
+    ])?)
+}
+
+fn initiator(initiator: Initiator) -> &'static str {
+    match initiator {
+        Initiator::Client => "client",
+        Initiator::Server => "server",
+        Initiator::ClientOneWay => "client one-way",
+        Initiator::ServerOneWay => "server one-way",
+    }
+}
+
+fn attributes(rows: &[Seen]) -> Arrow<ArrayRef> {
+    let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for row in rows {
+        for (name, value) in &row.transaction.attributes {
+            builder.keys().append_value(name);
+            builder.values().append_value(value);
         }
+        builder.append(true)?;
     }
-
-    fn pause(&self, py: Python<'_>, paused: bool) -> PyResult<()> {
-        self.with(py, |agent| agent.pause(paused)).map_err(to_python)
-    }
-
-    fn stop(&self, py: Python<'_>) {
-        self.with(py, Agent::stop);
-    }
+    Ok(Arc::new(builder.finish()))
 }
 
-impl EdgeAgent {
-    fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Agent) -> T + Send) -> T {
-        py.detach(|| work(&mut self.agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)))
-    }
+fn connection_batch(rows: &[Closed]) -> Arrow<RecordBatch> {
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("connection", numbers(rows, |row| row.connection), false),
+        ("transport", texts(rows, |row| if row.transport == Transport::Datagram { "udp" } else { "tcp" }), false),
+        ("client", texts(rows, |row| row.client.to_string()), false),
+        ("server", texts(rows, |row| row.server.to_string()), false),
+        ("protocol", optional(rows, |row| row.protocol), true),
+        ("opaque", optional(rows, |row| row.opaque), true),
+        ("transactions", numbers(rows, |row| row.transactions), false),
+        ("bytes", numbers(rows, |row| row.bytes), false),
+    ])?)
 }
 
-#[pyclass(frozen, get_all, module = "pulka._native")]
-pub struct EdgeStatus {
-    features: Vec<EdgeFeature>,
-    shares: Option<Vec<f64>>,
-    drops: BTreeMap<&'static str, u64>,
-    counters: BTreeMap<&'static str, u64>,
-    connections: usize,
-}
-
-#[pyclass(frozen, get_all, module = "pulka._native", skip_from_py_object)]
-#[derive(Clone)]
-pub struct EdgeFeature {
-    name: &'static str,
-    purpose: &'static str,
-    needs: &'static str,
-    required: bool,
-    works: Option<bool>,
-    reason: String,
-}
-
-impl EdgeFeature {
-    fn of(feature: Feature) -> Self {
-        let (works, reason) = match feature.answer {
-            Answer::Yes => (Some(true), String::new()),
-            Answer::No(reason) => (Some(false), reason),
-            Answer::Unknown(reason) => (None, reason),
-        };
-        EdgeFeature { name: feature.name, purpose: feature.purpose, needs: feature.needs, required: feature.required, works, reason }
-    }
-}
-
-#[pyclass(frozen, get_all, module = "pulka._native")]
-pub struct EdgeProcess {
-    pid: u32,
-    exe: String,
-    argv: Vec<String>,
-    env: BTreeMap<String, String>,
-    cgroup: String,
-    cwd: String,
-}
-
-impl EdgeProcess {
-    fn of(process: Process) -> Self {
-        let Process { pid, exe, argv, env, cgroup, cwd, .. } = process;
-        EdgeProcess { pid, exe, argv, env: env.into_iter().collect(), cgroup, cwd }
-    }
-}
-
-#[pymethods]
-impl EdgeProcess {
-    #[new]
-    #[pyo3(signature = (*, pid=0, exe=String::new(), argv=Vec::new(), env=BTreeMap::new(), cgroup=String::new(), cwd=String::new()))]
-    fn new(pid: u32, exe: String, argv: Vec<String>, env: BTreeMap<String, String>, cgroup: String, cwd: String) -> Self {
-        EdgeProcess { pid, exe, argv, env, cgroup, cwd }
-    }
-}
-
-#[pyclass(frozen, get_all, module = "pulka._native")]
-pub struct EdgeRow {
-    service: String,
-    is_client: bool,
-    tls: bool,
-    peer: String,
-    address: String,
-    port: u16,
-    protocol: &'static str,
-    operation: String,
-    target: String,
-    status: String,
-    error: Option<String>,
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    scale: i32,
-    offset: i32,
-    counts: Vec<u64>,
-    zeros: u64,
-    one_way: u64,
-    request_bytes: u64,
-    response_bytes: u64,
-    p50: f64,
-    p99: f64,
-    exemplars: Vec<EdgeExemplar>,
-}
-
-impl EdgeRow {
-    fn of(row: Row) -> Self {
-        let (key, series) = (row.key, row.series);
-        let durations = series.durations;
-        let (p50, p99) = (durations.quantile(0.5), durations.quantile(0.99));
-        EdgeRow {
-            service: key.service,
-            is_client: key.is_client,
-            tls: key.tls,
-            peer: key.peer,
-            address: key.address.map_or_else(String::new, |address| address.to_string()),
-            port: key.port,
-            protocol: key.protocol,
-            operation: key.operation,
-            target: key.target,
-            status: key.status,
-            error: key.error,
-            count: durations.count,
-            sum: durations.sum,
-            min: if durations.count == 0 { 0.0 } else { durations.min },
-            max: durations.max,
-            scale: durations.scale,
-            offset: durations.offset,
-            counts: durations.counts,
-            zeros: durations.zeros,
-            one_way: series.one_way,
-            request_bytes: series.request_bytes,
-            response_bytes: series.response_bytes,
-            p50,
-            p99,
-            exemplars: series.slowest.into_iter().chain(series.failing).map(EdgeExemplar::of).collect(),
-        }
-    }
-}
-
-#[pyclass(frozen, get_all, module = "pulka._native", skip_from_py_object)]
-#[derive(Clone)]
-pub struct EdgeExemplar {
-    start_ns: i64,
-    end_ns: i64,
-    error: Option<String>,
-    attributes: Vec<(&'static str, String)>,
-}
-
-impl EdgeExemplar {
-    fn of(transaction: Transaction) -> Self {
-        let Transaction { start_ns, end_ns, error, attributes, .. } = transaction;
-        EdgeExemplar { start_ns, end_ns, error: error.map(|text| text.into_owned()), attributes }
-    }
-}
-
-/// Which features would work here; nothing is attached.
-#[pyfunction]
-fn edge_examine(py: Python<'_>, programs: Vec<u8>) -> PyResult<Vec<EdgeFeature>> {
-    let features = py.detach(|| Probe::examine(&programs)).map_err(to_python)?;
-    Ok(features.into_iter().map(EdgeFeature::of).collect())
-}
-
-/// What `/proc` tells of a process; None when it is gone.
-#[pyfunction]
-fn edge_process(pid: u32) -> Option<EdgeProcess> {
-    Process::read(pid).map(EdgeProcess::of)
+fn red_batch(red: &Red) -> Arrow<RecordBatch> {
+    let rows: Vec<(&Key, &Series)> = red.series().collect();
+    let quantile = |share: f64| seconds(&rows, move |(_, series)| series.durations.quantile(share));
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("protocol", texts(&rows, |(key, _)| key.protocol), false),
+        ("server", optional(&rows, |(key, _)| key.server.map(|server| server.to_string())), true),
+        ("operation", texts(&rows, |(key, _)| &key.operation), false),
+        ("target", optional(&rows, |(key, _)| non_empty(&key.target)), true),
+        ("status", optional(&rows, |(key, _)| non_empty(&key.status)), true),
+        ("count", numbers(&rows, |(_, series)| series.count), false),
+        ("errors", numbers(&rows, |(_, series)| series.errors), false),
+        ("p50_s", quantile(0.5), true),
+        ("p95_s", quantile(0.95), true),
+        ("p99_s", quantile(0.99), true),
+        ("max_s", seconds(&rows, |(_, series)| (series.durations.count > 0).then_some(series.durations.max)), true),
+        ("request_bytes", numbers(&rows, |(_, series)| series.request_bytes), false),
+        ("response_bytes", numbers(&rows, |(_, series)| series.response_bytes), false),
+    ])?)
 }

@@ -4,13 +4,14 @@ mod batch;
 mod csv;
 mod decode;
 mod decompress;
-#[cfg(target_os = "linux")]
 mod edge;
 mod fingerprint;
 mod fragment;
 mod journal;
 mod options;
 mod otlp;
+#[cfg(target_os = "linux")]
+mod probe;
 mod pruning;
 mod search;
 mod text;
@@ -30,13 +31,14 @@ mod _native {
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;
-        #[cfg(target_os = "linux")]
         edge::register(module)?;
         fingerprint::register(module)?;
         fragment::register(module)?;
         journal::register(module)?;
         options::register(module)?;
         otlp::register(module)?;
+        #[cfg(target_os = "linux")]
+        probe::register(module)?;
         pruning::register(module)?;
         search::register(module)?;
         text::register(module)?;

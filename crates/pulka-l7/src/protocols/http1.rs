@@ -6,10 +6,12 @@ mod head;
 
 use std::collections::VecDeque;
 
-use head::{Fields, OTHER_METHOD, Upgrade, begins_known_method, chunk_size, known_method, request_line, status_line, without_line_end};
+pub use head::known_method;
+use head::{Fields, OTHER_METHOD, Upgrade, begins_known_method, chunk_size, request_line, status_line, without_line_end};
 
 use crate::decoder::{Decoder, Input, Limits, Next, Opening, Protocol, Step, Transport, Verdict};
 use crate::path::quantise;
+use crate::protocols::http2::Http2;
 use crate::registry;
 use crate::text::printable;
 use crate::transaction::{NO_RESPONSE, Party, Transaction};
@@ -35,7 +37,7 @@ fn recognise(opening: &Opening<'_>) -> Verdict {
         (Verdict::NeedMore, Verdict::NeedMore) => Verdict::NeedMore,
         (Verdict::OneSided, Verdict::OneSided) => Verdict::Yes,
         (Verdict::OneSided, _) if opening.server.is_empty() => Verdict::OneSided,
-        (_, Verdict::OneSided) if opening.client.is_empty() && !opening.from_start => Verdict::OneSided,
+        (_, Verdict::OneSided) if opening.client.is_empty() => Verdict::OneSided,
         _ if is_http_09(opening) => Verdict::Yes,
         _ => Verdict::NeedMore,
     }
@@ -296,13 +298,13 @@ impl Http1 {
 
     fn upgraded(&mut self, end: usize, to: Option<Upgrade>, input: &Input<'_>, out: &mut Vec<Transaction>) -> Step {
         let to = to.or_else(|| self.waiting.front().and_then(|request| request.upgrade));
+        if to == Some(Upgrade::H2c) {
+            let request = self.waiting.pop_front().map(|request| request.transaction).unwrap_or_default();
+            return Step::Become(end, Next::Decoder("http2", Box::new(Http2::after_upgrade(self.limits, request))));
+        }
         self.answered(input.position + end as u64, input.ns_at(end - 1), out);
-        let name = match to {
-            Some(Upgrade::WebSocket) => "websocket",
-            Some(Upgrade::H2c) => "http2",
-            _ => "",
-        };
-        let next = registry::named(name).map_or(Next::Opaque("upgraded to a protocol that is not read"), |protocol| {
+        let websocket = registry::named("websocket").filter(|_| to == Some(Upgrade::WebSocket));
+        let next = websocket.map_or(Next::Opaque("upgraded to a protocol that is not read"), |protocol| {
             Next::Decoder(protocol.name, (protocol.decoder)(Transport::Stream, self.limits))
         });
         Step::Become(end, next)
@@ -451,7 +453,8 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', bytes).map(|end| end + 1)
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
+/// A host without its port; `[::1]:80` is `[::1]`.
+pub fn without_port(host: &[u8]) -> &[u8] {
     let bracket = memchr::memchr(b']', host).map_or(0, |end| end + 1);
     memchr::memchr(b':', &host[bracket..]).map_or(host, |colon| &host[..bracket + colon])
 }

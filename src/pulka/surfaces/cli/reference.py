@@ -73,10 +73,34 @@ def _first_sentence(operation: dict[str, str]) -> str:
     return text.split(". ")[0].rstrip(".")
 
 
+def protocols_page() -> str:
+    """Protocols that the edge decodes, with what shows that it does."""
+    from pulka import _native
+
+    agreement = _agreement()
+    rows = [
+        f"| {title} | `{name}` | {versions} | {shows} | {agreement.get(name, 'unit and property tests')} |"
+        for name, title, versions, shows in _native.edge_protocols()
+    ]
+    return (
+        "# Protocols at the edge\n\n"
+        "What `pulka edge` decodes. A connection's protocol is found by its content, confirmed in both directions; ports do not matter. Every decoder is also\n"
+        "tested with bytes cut anywhere, gaps, and random bytes. The last column counts items (requests, answers, names) of captures of real traffic of which\n"
+        "tshark says the same; `tests/captures` compares and writes `edge-agreement.tsv`.\n\n"
+        "| protocol | name | versions | shown | agrees with tshark |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+def _agreement() -> dict[str, str]:
+    lines = (Path(__file__).parents[4] / "docs" / "edge-agreement.tsv").read_text().splitlines()[1:]
+    return {name: f"{equal} of {total} in {captures} captures" for name, captures, equal, total in (line.split("\t") for line in lines)}
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "endpoints.md": endpoints_page,
+    "edge-protocols.md": protocols_page,
 }
 
 

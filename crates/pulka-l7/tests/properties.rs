@@ -1,0 +1,111 @@
+//! What holds for every protocol: bytes cut anywhere give the same, and no bytes do harm.
+
+use proptest::prelude::*;
+use pulka_l7::capture::{Capture, Settings};
+use pulka_l7::connection::Side;
+use pulka_l7::decoder::Transport;
+use pulka_l7::registry::PROTOCOLS;
+use pulka_l7::testing::{Client, Server, feed_anything, feed_unknown, play};
+use pulka_l7::transaction::Party;
+
+type Talk = Vec<(Party, Vec<u8>)>;
+
+fn http1_message() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let body = proptest::collection::vec(any::<u8>(), 0..200);
+    (prop_oneof!["GET", "POST", "HEAD", "PUT"], "/[a-z]{1,8}/[0-9]{1,4}", any::<bool>(), body, 0..6usize).prop_map(|(method, path, chunked, body, kind)| {
+        let (status, answer) = [("200 OK", true), ("404 Not Found", true), ("503 Busy", true), ("204 No Content", false), ("304 Not Modified", false), ("201 Created", true)][kind];
+        let sent = if method == "POST" || method == "PUT" { framed(chunked, &body) } else { b"\r\n".to_vec() };
+        let back = if method == "HEAD" || !answer { b"\r\n".to_vec() } else { framed(!chunked, &body) };
+        ([format!("{method} {path}?q=1 HTTP/1.1\r\nHost: a\r\n").into_bytes(), sent].concat(), [format!("HTTP/1.1 {status}\r\n").into_bytes(), back].concat())
+    })
+}
+
+fn framed(chunked: bool, body: &[u8]) -> Vec<u8> {
+    if !chunked {
+        return [format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
+    }
+    let mut out = b"Transfer-Encoding: chunked\r\n\r\n".to_vec();
+    for piece in body.chunks(37) {
+        out.extend([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat());
+    }
+    [out, b"0\r\n\r\n".to_vec()].concat()
+}
+
+fn http1_talk() -> impl Strategy<Value = Talk> {
+    (proptest::collection::vec(http1_message(), 1..6), any::<bool>()).prop_map(|(messages, pipelined)| {
+        if pipelined {
+            let (sent, back): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+            return vec![(Client, sent.concat()), (Server, back.concat())];
+        }
+        messages.into_iter().flat_map(|(sent, back)| [(Client, sent), (Server, back)]).collect()
+    })
+}
+
+fn script(talk: &Talk) -> Vec<(Party, &[u8])> {
+    talk.iter().map(|(party, line)| (*party, &line[..])).collect()
+}
+
+/// A script for `feed_anything`: cut into pieces, with some bytes changed and gaps in between.
+fn spoiled(talk: &Talk, sizes: &[usize], changes: &[(usize, u8)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut sizes = sizes.iter().cycle();
+    for (party, line) in talk {
+        let mut rest = &line[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((*sizes.next().unwrap_or(&1)).clamp(1, rest.len()));
+            out.extend([u8::from(*party == Server), piece.len() as u8, (piece.len() >> 8) as u8]);
+            out.extend(piece);
+            rest = after;
+        }
+    }
+    for (place, value) in changes {
+        let length = out.len();
+        if let Some(byte) = out.get_mut(place % length.max(1)) {
+            *byte = *value;
+        }
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn http1_cut_anywhere_gives_the_same(talk in http1_talk(), sizes in proptest::collection::vec(1..60usize, 1..8)) {
+        let whole = play(&script(&talk), Some(Side::A), &[usize::MAX]);
+        let requests: usize = talk.iter().filter(|(party, _)| *party == Client).map(|(_, line)| line.windows(10).filter(|window| window.ends_with(b" HTTP/1.1")).count()).sum();
+        prop_assert!(!whole.1.is_empty() && whole.1.len() <= requests);
+        prop_assert_eq!(&play(&script(&talk), Some(Side::A), &sizes).1, &whole.1);
+        prop_assert_eq!(&play(&script(&talk), None, &sizes).1, &whole.1);
+    }
+
+    #[test]
+    fn no_bytes_harm_a_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..4000), datagram in any::<bool>()) {
+        let transport = if datagram { Transport::Datagram } else { Transport::Stream };
+        for protocol in PROTOCOLS {
+            feed_anything(protocol.name, transport, &bytes);
+        }
+        feed_unknown(transport, datagram, &bytes);
+    }
+
+    #[test]
+    fn spoiled_conversations_harm_nobody(talk in http1_talk(), sizes in proptest::collection::vec(1..60usize, 1..8), changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..20)) {
+        let script = spoiled(&talk, &sizes, &changes);
+        feed_unknown(Transport::Stream, true, &script);
+        feed_unknown(Transport::Stream, false, &script);
+        for protocol in PROTOCOLS {
+            feed_anything(protocol.name, Transport::Stream, &script);
+        }
+    }
+
+    #[test]
+    fn no_file_harms_the_reader(start in 0..3usize, bytes in proptest::collection::vec(any::<u8>(), 0..2000), piece in 1..500usize) {
+        let magic: &[u8] = [&[0xd4, 0xc3, 0xb2, 0xa1][..], &[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a], &[]][start];
+        let file = [magic, &bytes].concat();
+        let mut capture = Capture::new(Settings { connections: 8, memory_bytes: 65_536, ..Settings::default() });
+        for piece in file.chunks(piece) {
+            if capture.push(piece).is_err() {
+                break;
+            }
+        }
+        capture.finish();
+    }
+}

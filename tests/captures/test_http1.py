@@ -1,7 +1,6 @@
 """HTTP/1 as tshark sees it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions, tshark
 
 

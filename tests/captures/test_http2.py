@@ -1,7 +1,6 @@
 """HTTP/2 and gRPC as tshark sees them."""
 
 import pytest
-
 from tests.captures.harness import Agreement, Capture, captures, transactions, tshark
 
 

@@ -4,7 +4,6 @@ import re
 from functools import cache
 
 import pytest
-
 from tests.captures.harness import Capture, captures, reading, tshark
 
 # Ours -> the names under which tshark knows it.

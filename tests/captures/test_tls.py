@@ -1,7 +1,6 @@
 """TLS handshakes as tshark sees them."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions, tshark
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.live import kernel
 from tests.live.conftest import HERE, Watcher, load
 from tests.live.test_plaintext import check

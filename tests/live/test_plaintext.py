@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.live.conftest import HERE, Truth, Watcher, load
 
 from pulka.edge.naming import name_service
-from tests.live.conftest import HERE, Truth, Watcher, load
 
 PYTHON = sys.executable
 

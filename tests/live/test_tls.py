@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.live.conftest import HERE, Watcher, load
 from tests.live.test_plaintext import check
 

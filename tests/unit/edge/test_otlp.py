@@ -8,11 +8,11 @@ import pytest
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.unit.edge.rows import exemplar, row
 
 from pulka._native import DecodeOptions, decode_otlp
 from pulka.edge.otlp import Service, encode
 from pulka.edge.semconv import attributes, metric_name, span_name
-from tests.unit.edge.rows import exemplar, row
 
 CONVENTIONS = [
     (row(), "http.server.request.duration", {"http.request.method": "GET", "http.route": "/orders/*", "http.response.status_code": 200}),

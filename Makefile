@@ -11,7 +11,7 @@ NATIVE := src/pulka/_native.abi3.so
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -not -path '*/fuzz/*' -o -name Cargo.toml -not -path '*/fuzz/*')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo up test test-rust test-python test-slow check bench wheel lock docs fuzz clean
+.PHONY: help setup bpf test-live demo up test test-rust test-python test-slow check bench wheel lock docs fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,7 +42,7 @@ up: setup ## start the lake
 test: setup test-rust test-python ## everything that runs in minutes
 
 test-rust:
-	cargo test --release --locked -q -p pulka-core -p pulka-l7 -p pulka-py
+	cargo test --release --locked -q -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
 
 test-python: setup
 	$(PYTEST) -m "not slow" tests
@@ -53,12 +53,18 @@ test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean
 check: setup ## linters, types, and the unit tests
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
-	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-l7 -p pulka-py -- -D warnings
+	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py -- -D warnings
 	$(PYTEST) -m "not slow" tests/unit tests/contract tests/docs
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
 	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock
 	for file in ingest query search memory compaction merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
+
+bpf: $(BIN)/.synced ## compile bpf/ into the object that the package ships
+	$(BIN)/python bpf/build.py src/pulka/edge/bpf/edge.bpf.o
+
+test-live: setup ## the agent against real services on loopback (as root, on Linux)
+	$(PYTEST) -m "live" tests
 
 wheel: setup ## build dist/*.whl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist

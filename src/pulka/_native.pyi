@@ -209,6 +209,129 @@ class Found:
     rows: int
     bytes_read: int
 
+# The agent on a Linux host (crates/pulka-probe). Absent elsewhere.
+
+@final
+class EdgeFeature:
+    """A group of BPF programs: `works` is True, False or None (could not tell), with the reason."""
+
+    name: str
+    purpose: str
+    needs: str
+    required: bool
+    works: bool | None
+    reason: str
+
+@final
+class EdgeProcess:
+    """What names a process: of its environment only the variables that do."""
+
+    pid: int
+    exe: str
+    argv: list[str]
+    env: dict[str, str]
+    cgroup: str
+    cwd: str
+
+    def __init__(
+        self, *, pid: int = 0, exe: str = "", argv: Sequence[str] = (), env: Mapping[str, str] = ..., cgroup: str = "", cwd: str = ""
+    ) -> None: ...
+
+@final
+class EdgeExemplar:
+    """One transaction, as an example of its row. Unix times in ns."""
+
+    start_ns: int
+    end_ns: int
+    error: str | None
+    attributes: list[tuple[str, str]]
+
+@final
+class EdgeRow:
+    """Transactions of one service that are alike. Durations in seconds, as an exponential histogram: scale, offset, counts, zeros."""
+
+    service: str
+    is_client: bool
+    tls: bool
+    peer: str
+    address: str
+    port: int
+    protocol: str
+    operation: str
+    target: str
+    status: str
+    error: str | None
+    count: int
+    sum: float
+    min: float
+    max: float
+    scale: int
+    offset: int
+    counts: list[int]
+    zeros: int
+    one_way: int
+    request_bytes: int
+    response_bytes: int
+    p50: float
+    p99: float
+    exemplars: list[EdgeExemplar]
+
+@final
+class EdgeStatus:
+    """What the agent says of itself; `shares`: of one core, by feature, in the last sample."""
+
+    features: list[EdgeFeature]
+    shares: list[float] | None
+    drops: dict[str, int]
+    counters: dict[str, int]
+    connections: int
+
+@final
+class EdgeAgent:
+    """Attached from the moment it exists until `stop()` or the end of the process. OSError: this machine lacks what it needs."""
+
+    def __init__(
+        self,
+        programs: bytes,
+        *,
+        burst_bytes: int,
+        head_bytes: int,
+        ring_bytes: int,
+        connections_max: int,
+        keys_max: int,
+        held_bytes_max: int,
+        idle_s: float,
+        poll_ms: int,
+        cpu_share: float,
+        without: Sequence[str],
+    ) -> None: ...
+    def processes(self) -> list[EdgeProcess]:
+        """Those seen for the first time since the last call."""
+
+    def listeners(self) -> list[tuple[int, int]]:
+        """(port, pid) of TCP sockets that listen."""
+
+    def reap(self) -> list[int]:
+        """Pids that are gone; they are forgotten."""
+
+    def report(self, names: Mapping[int, str]) -> list[EdgeRow]:
+        """What was counted since the last call, by the services of `names` (pid -> service); an unknown pid is the service ``""``."""
+
+    def opaque(self) -> list[tuple[int, str, int]]:
+        """(pid, reason, connections) that show nothing, since the last call."""
+
+    def status(self) -> EdgeStatus: ...
+    def pause(self, paused: bool) -> None:
+        """Let everything pass unseen, without detaching; or see again."""
+
+    def stop(self) -> None:
+        """Detach everything."""
+
+def edge_examine(programs: bytes) -> list[EdgeFeature]:
+    """Which features would work here: every program is loaded, none attached."""
+
+def edge_process(pid: int) -> EdgeProcess | None:
+    """What /proc tells of a process; None when it is gone."""
 def edge_protocols() -> list[tuple[str, str, str, str]]:
     """Protocols that the edge decodes: (name, title, versions, what is shown)."""
 

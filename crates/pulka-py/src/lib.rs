@@ -10,6 +10,8 @@ mod fragment;
 mod journal;
 mod options;
 mod otlp;
+#[cfg(target_os = "linux")]
+mod probe;
 mod pruning;
 mod search;
 mod text;
@@ -35,6 +37,8 @@ mod _native {
         journal::register(module)?;
         options::register(module)?;
         otlp::register(module)?;
+        #[cfg(target_os = "linux")]
+        probe::register(module)?;
         pruning::register(module)?;
         search::register(module)?;
         text::register(module)?;

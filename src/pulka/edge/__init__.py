@@ -1,6 +1,7 @@
-"""What runs on a host, or reads what was recorded on one: what its services say to each other, without touching them.
+"""What runs on a host: sees every service that talks over the network, without touching it.
 
-In: bytes that services exchange, so far from capture files. Out: transactions with their operation, outcome and duration, and rates, errors and
-durations per operation. Guarantees: memory is bounded whatever the bytes hold, and no secret, literal or query argument leaves a decoder. Never:
-changes traffic, or imports store, query or DataFusion.
+In: what the probes and `/proc` of this machine tell (or a capture file), and a few settings with units. Out: rates, errors and durations per service, operation
+and peer, as OpenTelemetry metrics and sampled spans, through a spool on disk to any OTLP receiver. Guarantees: traffic is never changed or
+held up; memory, disk and processor time are bounded; whatever is dropped or cannot be seen is counted with its reason; the end of the
+process leaves nothing attached. Never: imports the lake (store, query), keeps payloads, or guesses a name without saying from where.
 """

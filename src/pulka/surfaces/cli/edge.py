@@ -3,13 +3,15 @@
 import click
 
 from pulka.surfaces.cli.capture import pcap
+from pulka.surfaces.cli.edge_agent import doctor, plan, run, top
 
 __all__ = ["edge"]
 
 
 @click.group()
 def edge() -> None:
-    """See what services say to each other, without touching them."""
+    """See every service of this host that talks over the network, or of a capture, without touching it."""
 
 
-edge.add_command(pcap)
+for _command in (run, top, plan, doctor, pcap):
+    edge.add_command(_command)

@@ -1,0 +1,164 @@
+"""What the agent of a host costs: every figure is the difference of interleaved rounds with and without it, in one run.
+
+`python bench/edge.py [--rounds N] [--quick]`, as root on Linux. Median differences, because single rounds on a shared machine mean little.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from table import markdown
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+ENV = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+AGENT = """
+import json, os, sys
+sys.path.insert(0, %r)
+os.sched_setaffinity(0, {1 % os.cpu_count()})
+from tests.live.conftest import Watcher
+print("ready", flush=True)
+watcher = None
+for line in sys.stdin:
+    if line.startswith("attach"):
+        watcher = Watcher(without=tuple(line.split()[1:]))
+    elif line.startswith("detach"):
+        watcher.native.stop()
+    elif line.startswith("seen"):
+        port_rows = [row for row in watcher.collect() if row.protocol == "http1" and row.target == "/orders/*"]
+        status = watcher.native.status()
+        print(json.dumps([sum(r.count for r in port_rows if r.is_client), sum(r.count for r in port_rows if not r.is_client), status.drops]), flush=True)
+        continue
+    print("done", flush=True)
+"""
+
+
+class Agent:
+    """An agent in a process of its own, on the other core, that attaches and detaches when told to."""
+
+    def __init__(self) -> None:
+        script = AGENT.replace("%r", repr(str(ROOT)))
+        self.process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV)
+        assert self.read() == "ready"
+
+    def read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def tell(self, word: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    @contextlib.contextmanager
+    def attached(self, without: str = "") -> Iterator[None]:
+        self.tell(f"attach {without}")
+        yield
+        self.tell("detach")
+
+
+def number(*command: object) -> float:
+    return float(subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True, env=ENV).stdout.split()[0])
+
+
+def interleaved(agent: Agent, measure: Callable[[], float], rounds: int, without: str = "") -> tuple[float, float, float]:
+    """(median without, median with, median of the differences), ns."""
+    off, on = [], []
+    for _ in range(rounds):
+        off.append(measure())
+        with agent.attached(without):
+            on.append(measure())
+    return statistics.median(off), statistics.median(on), statistics.median([b - a for a, b in zip(off, on, strict=True)])
+
+
+def agent_at_rate(program: Path, rate: int, seconds: float) -> tuple[float, float, float]:
+    """(CPU of `pulka edge run` as a share of one core, resident MB, requests a second) under a fixed rate."""
+    with tempfile.TemporaryDirectory() as state:
+        command = [sys.executable, "-m", "pulka", "edge", "run", "--to", "http://127.0.0.1:9", "--state-dir", state]
+        process = subprocess.Popen(command, env=ENV, stderr=subprocess.DEVNULL)
+        time.sleep(4)
+        load = subprocess.Popen([program, "paced", str(rate), str(seconds + 4)], stdout=subprocess.PIPE, text=True)
+        time.sleep(2)
+        before, began = cpu_s(process.pid), time.monotonic()
+        time.sleep(seconds)
+        share = (cpu_s(process.pid) - before) / (time.monotonic() - began)
+        resident = next(int(line.split()[1]) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+        made, elapsed = map(float, load.communicate()[0].split())
+        process.terminate()
+        process.wait(30)
+    return share, resident / 1024, made / elapsed
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def seen_of_made(agent: Agent, program: Path, rate: int, seconds: float) -> tuple[int, int, int, dict[str, int]]:
+    """(made, seen by the client's end, seen by the server's, dropped) at a fixed rate."""
+    with agent.attached():
+        said = subprocess.run([program, "paced", str(rate), str(seconds)], check=True, capture_output=True, text=True).stdout
+        time.sleep(1)
+        client, server, drops = json.loads(agent.tell("seen"))
+    return int(said.split()[0]), client, server, drops
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert], check=True, capture_output=True)  # fmt: skip
+    return cert, key
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rate", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        program = directory / "edge_load"
+        subprocess.run([sys.executable, "-m", "ziglang", "cc", "-O2", "-o", program, HERE / "edge_load.c"], check=True)
+        cert, key = certificate(directory)
+        agent = Agent()
+        # Libraries are probed once a process with a socket has loaded them.
+        holder = subprocess.Popen([sys.executable, "-c", "import socket, ssl, time; s = socket.create_server(('127.0.0.1', 0)); time.sleep(1e6)"])
+        rows: list[list[object]] = []
+
+        def row(what: str, measure: Callable[[], float], goal: str, without: str = "") -> None:
+            off, on, added = interleaved(agent, measure, given.rounds, without)
+            rows.append([what, f"{off:,.0f} ns", f"{on:,.0f} ns", f"{added:+,.0f} ns", goal])
+            print(rows[-1], file=sys.stderr, flush=True)
+
+        row("HTTP/1 request and response on loopback, both ends", lambda: number(program, "pingpong", 20_000), "≤ 2,000 ns")
+        row("the same, without the features owner and tls", lambda: number(program, "pingpong", 20_000), "", "owner tls")
+        row("an unrelated system call", lambda: number(program, "syscalls", 2_000_000), "0")
+        row("SSL_write and SSL_read of 200 bytes", lambda: number(sys.executable, HERE / "edge_tls.py", cert, key, 30_000), "≤ 4,000 ns")
+        print(markdown("What the agent adds", ["what", "without", "with", "difference", "goal"], rows))
+        made, client, server, drops = seen_of_made(agent, program, given.rate, given.seconds / 2)
+        share, resident, rate = agent_at_rate(program, given.rate, given.seconds)
+        rows = [
+            ["transactions seen / made, client's end", f"{client:,} / {made:,}", "100 %"],
+            ["transactions seen / made, server's end", f"{server:,} / {made:,}", "100 %"],
+            ["dropped", ", ".join(f"{name} {count}" for name, count in drops.items() if count) or "nothing", "nothing"],
+            [f"CPU of `pulka edge run` at {rate:,.0f} req/s", f"{share * 1000:.0f} mCPU", "≤ 100 mCPU"],
+            ["its resident memory", f"{resident:.0f} MB", "≤ 80 MB"],
+        ]
+        print(markdown(f"The agent at {given.rate:,} requests a second", ["what", "measured", "goal"], rows))
+        agent.process.kill()
+        holder.kill()
+
+
+if __name__ == "__main__":
+    main()

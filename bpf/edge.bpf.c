@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The programs of `pulka edge`, one file per feature group. */
+#include "bytes.h"
+#include "conns.h"
+
+char LICENSE[] SEC("license") = "GPL";

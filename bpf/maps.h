@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The maps all feature groups share. They are why the groups are one object: maps can only be shared between objects by pins,
+ * and a pin would outlive a crash of the agent. Programs are still loaded one by one, so a refused one costs its feature only. */
+#pragma once
+#include "records.h"
+
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_RINGBUF);
+	MAP_INT(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_SK_STORAGE);
+	MAP_INT(map_flags, BPF_F_NO_PREALLOC);
+	MAP_TYPE(key, int);
+	MAP_TYPE(value, struct conn);
+} conns SEC(".maps");
+
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_INT(max_entries, 1);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, struct control);
+} controls SEC(".maps");
+
+/* User space's word on a connection (enum mode), looked up until it is there. */
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_INT(max_entries, 16384);
+	MAP_TYPE(key, u64);
+	MAP_TYPE(value, u8);
+} verdicts SEC(".maps");
+
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_INT(max_entries, DROP_COUNT);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, u64);
+} drops SEC(".maps");
+
+INLINE struct control *control(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&controls, &zero);
+}
+
+INLINE void dropped(u32 reason)
+{
+	u64 *count = bpf_map_lookup_elem(&drops, &reason);
+	if (count)
+		*count += 1;
+}
+
+/* Nobody is woken per record: the reader polls, and is woken early only when the ring fills up. */
+INLINE u64 wake(struct control *set)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->watermark_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}

@@ -1,0 +1,344 @@
+//! Follows every connection of a source: whose it is, who is the client, what its bytes mean.
+
+use std::net::SocketAddr;
+
+use hashbrown::HashMap;
+use pulka_l7::connection::{Chunk, Connection, Side};
+use pulka_l7::decoder::{Limits, Transport};
+use pulka_l7::transaction::{Initiator, Transaction};
+
+use crate::flow::{Event, Flow};
+use crate::red::{End, Peer, Process, Red};
+
+/// A connection's name in its source. Of datagrams, one socket has several, told apart by the peer.
+pub type Conn = u64;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub connections_max: usize,
+    pub keys_max: usize,
+    /// Of all decoders together.
+    pub held_bytes_max: usize,
+    /// A connection that says nothing for so long is closed.
+    pub idle_ns: i64,
+    pub limits: Limits,
+}
+
+/// What a source may do with a connection from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    Ignore,
+}
+
+/// Bytes of one direction as a source saw them. Side A is the local one.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    pub from: Side,
+    /// Unix time in ns.
+    pub at_ns: i64,
+    pub sequence: u32,
+    pub length: u32,
+    pub tls: bool,
+    pub data: &'a [u8],
+}
+
+/// What is known of a connection besides its bytes; later facts complete earlier ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    pub local: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
+    pub client: Option<Side>,
+    pub process: Process,
+}
+
+struct Tracked {
+    connection: Connection,
+    facts: Facts,
+    wire: [Flow; 2],
+    plaintext: [Flow; 2],
+    at_ns: i64,
+    judged: bool,
+    has_tls: bool,
+}
+
+/// Why connections show nothing, and what was given up: exported, never silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub opened: u64,
+    pub transactions: u64,
+    pub pieces: u64,
+    pub gaps: u64,
+    pub refused: u64,
+    pub evicted: u64,
+    pub idle: u64,
+}
+
+pub struct Tracker {
+    bounds: Bounds,
+    tracked: HashMap<Conn, Tracked, ahash::RandomState>,
+    datagrams: HashMap<(Conn, SocketAddr), Tracked, ahash::RandomState>,
+    /// By (local, remote): on one machine both ends of a connection are seen, and each tells the other's process.
+    ends: HashMap<(SocketAddr, SocketAddr), Conn, ahash::RandomState>,
+    pub red: Red,
+    pub counters: Counters,
+    verdicts: Vec<(Conn, Verdict)>,
+    opaque: HashMap<(Process, &'static str), u64, ahash::RandomState>,
+    out: Vec<Transaction>,
+}
+
+impl Tracked {
+    fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
+        let connection = Connection::new(transport, facts.client, from_start, limits);
+        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false }
+    }
+
+    fn learn(&mut self, facts: Facts) {
+        let known = &mut self.facts;
+        if known.client.is_none() && let Some(client) = facts.client {
+            known.client = Some(client);
+            self.connection.set_client(client);
+        }
+        known.local = known.local.or(facts.local);
+        known.remote = known.remote.or(facts.remote);
+        if known.process == 0 {
+            known.process = facts.process;
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece<'_>, gaps: &mut u64, out: &mut Vec<Transaction>) {
+        self.at_ns = piece.at_ns;
+        self.has_tls |= piece.tls;
+        let flows = if piece.tls { &mut self.plaintext } else { &mut self.wire };
+        let connection = &mut self.connection;
+        flows[piece.from.index()].piece(piece.sequence, piece.length, piece.data, feed(connection, piece.from, piece.at_ns, piece.tls, gaps, out));
+    }
+
+    fn give_up(&mut self, gaps: &mut u64, out: &mut Vec<Transaction>) {
+        let (connection, at_ns) = (&mut self.connection, self.at_ns);
+        for (flows, tls) in [(&mut self.wire, false), (&mut self.plaintext, true)] {
+            for side in [Side::A, Side::B] {
+                flows[side.index()].give_up(&mut feed(connection, side, at_ns, tls, gaps, out));
+            }
+        }
+    }
+
+    fn close(&mut self, at_ns: i64, gaps: &mut u64, out: &mut Vec<Transaction>) {
+        self.give_up(gaps, out);
+        self.connection.end(Side::A, at_ns, out);
+        self.connection.end(Side::B, at_ns, out);
+        self.connection.close(at_ns, out);
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.connection.held_bytes() + self.wire.iter().chain(&self.plaintext).map(Flow::held_bytes).sum::<usize>()
+    }
+
+    /// A decision on whether its bytes are worth copying, made once.
+    fn judge(&mut self) -> Option<Verdict> {
+        if self.judged {
+            return None;
+        }
+        let verdict = if self.connection.opaque().is_some() || self.connection.protocol() == Some("tls") {
+            Verdict::Ignore
+        } else {
+            self.connection.protocol().map(|_| Verdict::Keep)?
+        };
+        self.judged = true;
+        Some(verdict)
+    }
+}
+
+fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(Event<'_>) + 'a {
+    move |event| match event {
+        Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
+        Event::Gap(bytes) => {
+            *gaps += 1;
+            connection.gap(side, bytes, tls, out);
+        }
+    }
+}
+
+impl Tracker {
+    pub fn new(bounds: Bounds) -> Tracker {
+        Tracker {
+            bounds,
+            tracked: HashMap::default(),
+            datagrams: HashMap::default(),
+            ends: HashMap::default(),
+            red: Red::new(bounds.keys_max),
+            counters: Counters::default(),
+            verdicts: Vec::new(),
+            opaque: HashMap::default(),
+            out: Vec::new(),
+        }
+    }
+
+    /// A connection begins (`from_start`), or one that is older is told of.
+    pub fn open(&mut self, conn: Conn, facts: Facts, from_start: bool, at_ns: i64) {
+        if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.len() < self.bounds.connections_max {
+            self.ends.insert((local, remote), conn);
+        }
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            return tracked.learn(facts);
+        }
+        if self.has_room() {
+            self.counters.opened += 1;
+            self.tracked.insert(conn, Tracked::new(Transport::Stream, facts, from_start, at_ns, self.bounds.limits));
+        }
+    }
+
+    /// More facts on a connection that may be known; one that is not stays so.
+    pub fn learn(&mut self, conn: Conn, facts: Facts) {
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            tracked.learn(facts);
+            if let (Some(local), Some(remote)) = (tracked.facts.local, tracked.facts.remote) {
+                self.ends.insert((local, remote), conn);
+            }
+        }
+    }
+
+    pub fn piece(&mut self, conn: Conn, client: Option<Side>, piece: &Piece<'_>) {
+        self.counters.pieces += 1;
+        if !self.tracked.contains_key(&conn) {
+            self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
+        }
+        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        tracked.piece(piece, &mut self.counters.gaps, &mut self.out);
+        if let Some(verdict) = tracked.judge() {
+            self.verdicts.push((conn, verdict));
+            if let Some(reason) = tracked.connection.opaque() {
+                *self.opaque.entry((tracked.facts.process, reason)).or_default() += 1;
+            }
+        }
+        if !self.out.is_empty() {
+            self.count(conn);
+        }
+    }
+
+    /// One whole message between a socket and a peer.
+    pub fn datagram(&mut self, conn: Conn, facts: Facts, from: Side, at_ns: i64, data: &[u8]) {
+        let Some(remote) = facts.remote else { return };
+        if !self.datagrams.contains_key(&(conn, remote)) && !self.has_room() {
+            return;
+        }
+        let limits = self.bounds.limits;
+        let tracked = self.datagrams.entry((conn, remote)).or_insert_with(|| Tracked::new(Transport::Datagram, facts, true, at_ns, limits));
+        tracked.learn(facts);
+        tracked.at_ns = at_ns;
+        tracked.connection.chunk(&Chunk { side: from, at_ns, tls: false, data }, &mut self.out);
+        let facts = tracked.facts;
+        let client = tracked.connection.client();
+        self.emit(facts, client, false, 0);
+    }
+
+    pub fn close(&mut self, conn: Conn, at_ns: i64) {
+        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        tracked.close(at_ns, &mut self.counters.gaps, &mut self.out);
+        self.count(conn);
+        if let Some(tracked) = self.tracked.remove(&conn) {
+            self.forget(&tracked.facts, conn);
+        }
+    }
+
+    /// Close what is idle, stop waiting for lost pieces, and keep memory within its bound. Called about once a second.
+    pub fn tick(&mut self, now_ns: i64) {
+        let bound = self.bounds;
+        let mut held = 0;
+        let (mut idle, mut waiting) = (Vec::new(), Vec::new());
+        for (conn, tracked) in &self.tracked {
+            held += tracked.held_bytes();
+            if now_ns - tracked.at_ns > bound.idle_ns {
+                idle.push(*conn);
+            } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
+                waiting.push(*conn);
+            }
+        }
+        self.counters.idle += idle.len() as u64;
+        idle.into_iter().for_each(|conn| self.close(conn, now_ns));
+        for conn in waiting {
+            if let Some(tracked) = self.tracked.get_mut(&conn) {
+                tracked.give_up(&mut self.counters.gaps, &mut self.out);
+            }
+            self.count(conn);
+        }
+        self.datagrams.retain(|_, tracked| now_ns - tracked.at_ns <= bound.idle_ns.min(10_000_000_000));
+        if held > bound.held_bytes_max {
+            self.evict(held - bound.held_bytes_max, now_ns);
+        }
+    }
+
+    /// The process of a connection, 0 while it is not known; None for a connection that is not followed.
+    pub fn process(&self, conn: Conn) -> Option<Process> {
+        self.tracked.get(&conn).map(|tracked| tracked.facts.process)
+    }
+
+    /// Connections whose process is not known, which a walk over open files may tell.
+    pub fn unowned(&self) -> usize {
+        self.tracked.values().filter(|tracked| tracked.facts.process == 0).count()
+    }
+
+    pub fn verdicts(&mut self) -> Vec<(Conn, Verdict)> {
+        std::mem::take(&mut self.verdicts)
+    }
+
+    /// Connections that show nothing, by process and reason, since the last time.
+    pub fn opaque(&mut self) -> Vec<(Process, &'static str, u64)> {
+        self.opaque.drain().map(|((process, reason), count)| (process, reason, count)).collect()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.tracked.len() + self.datagrams.len()
+    }
+
+    fn has_room(&mut self) -> bool {
+        let room = self.connections() < self.bounds.connections_max;
+        self.counters.refused += u64::from(!room);
+        room
+    }
+
+    /// The largest go first: one of them frees what many small ones would.
+    fn evict(&mut self, bytes: usize, now_ns: i64) {
+        let mut sizes: Vec<(usize, Conn)> = self.tracked.iter().map(|(conn, tracked)| (tracked.held_bytes(), *conn)).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let mut freed = 0;
+        for (size, conn) in sizes {
+            if freed >= bytes {
+                return;
+            }
+            freed += size;
+            self.counters.evicted += 1;
+            self.verdicts.push((conn, Verdict::Ignore));
+            self.close(conn, now_ns);
+        }
+    }
+
+    fn forget(&mut self, facts: &Facts, conn: Conn) {
+        if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.get(&(local, remote)) == Some(&conn) {
+            self.ends.remove(&(local, remote));
+        }
+    }
+
+    fn count(&mut self, conn: Conn) {
+        let Some(tracked) = self.tracked.get(&conn) else { return self.out.clear() };
+        let (facts, client, tls) = (tracked.facts, tracked.connection.client(), tracked.has_tls);
+        let twin = facts.local.zip(facts.remote).and_then(|(local, remote)| self.ends.get(&(remote, local)));
+        let peer = twin.and_then(|twin| self.tracked.get(twin)).map_or(0, |twin| twin.facts.process);
+        self.emit(facts, client, tls, peer);
+    }
+
+    fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {
+        let local_is_client = facts.client.or(client) == Some(Side::A);
+        for transaction in self.out.drain(..) {
+            let pushed = matches!(transaction.initiator, Initiator::Server | Initiator::ServerOneWay);
+            let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer) };
+            self.counters.transactions += 1;
+            self.red.add(end, transaction);
+        }
+    }
+}
+
+fn peer_of(facts: &Facts, local_is_client: bool, process: Process) -> Peer {
+    let server = if local_is_client { facts.remote } else { facts.local };
+    Peer { process, address: facts.remote.map(|remote| remote.ip()), port: server.map_or(0, |server| server.port()) }
+}

@@ -1,0 +1,372 @@
+//! The thread that reads the ring and counts. It takes no lock for a record, only one per turn.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pulka_edge::tracker::{Bounds, Counters, Facts, Piece, Tracker, Verdict as Judgement};
+use pulka_l7::connection::Side;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::feature::{self, Answer, Feature};
+use crate::probe::{Error, Limits, Probe, Verdict};
+use crate::process::Process;
+use crate::watchdog::{Cost, Sample, Strikes};
+use crate::sessions::Sessions;
+use crate::targets::{Target, Targets};
+use crate::wire::{Bytes, Conn, Direction, LISTEN, Record, Role};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub limits: Limits,
+    pub bounds: Bounds,
+    /// How long records may wait in the ring.
+    pub poll: Duration,
+    /// Share of one core that the programs of one feature may take.
+    pub cpu_share: f64,
+    pub without: Vec<String>,
+}
+
+/// What the agent says of itself.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub features: Vec<Feature>,
+    /// Share of one core in the last sample, in the order of the features; None before the first.
+    pub shares: Option<Vec<f64>>,
+    pub drops: Vec<(&'static str, u64)>,
+    pub counters: Counters,
+    pub connections: usize,
+    pub records: u64,
+    pub bytes: u64,
+}
+
+pub struct Agent {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    stop: AtomicBool,
+}
+
+struct Inner {
+    probe: Probe,
+    tracker: Tracker,
+    processes: HashMap<u32, Process>,
+    fresh: Vec<Process>,
+    clock: Clock,
+    watch: Watch,
+    listeners: HashMap<u16, u32>,
+    sessions: Sessions,
+    targets: Targets,
+    /// Connections whose process is to be looked at for a TLS library.
+    encrypted: HashSet<u64>,
+    records: u64,
+    bytes: u64,
+}
+
+const TICK: Duration = Duration::from_secs(1);
+const SAMPLE_EVERY: u32 = 10;
+
+impl Agent {
+    pub fn start(object: &[u8], options: Options) -> Result<Agent, Error> {
+        let mut probe = Probe::attach(object, options.limits, &options.without)?;
+        let mut ring = probe.ring()?;
+        let strikes = vec![Strikes::default(); probe.features().len()];
+        let watch = Watch { budget: options.cpu_share, strikes, sample: None, shares: None, turn: 0 };
+        let mut inner = Inner {
+            probe,
+            tracker: Tracker::new(options.bounds),
+            processes: HashMap::new(),
+            fresh: Vec::new(),
+            clock: Clock::now(),
+            watch,
+            listeners: HashMap::new(),
+            sessions: Sessions::default(),
+            targets: Targets::default(),
+            encrypted: HashSet::new(),
+            records: 0,
+            bytes: 0,
+        };
+        inner.walk();
+        inner.visit_all();
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), stop: AtomicBool::new(false) });
+        let theirs = Arc::clone(&shared);
+        let run = move || {
+            let mut ticked = Instant::now();
+            while !theirs.stop.load(Ordering::Relaxed) {
+                ring.wait(options.poll);
+                let mut inner = theirs.lock();
+                let mut records = 0;
+                let bytes = ring.drain(|record| {
+                    records += 1;
+                    inner.record(record);
+                });
+                inner.records += records;
+                inner.bytes += bytes as u64;
+                inner.tell_verdicts();
+                inner.look_for_tls();
+                if ticked.elapsed() >= TICK {
+                    ticked = Instant::now();
+                    inner.tick();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("pulka-edge".to_owned()).spawn(run).map_err(|error| Error::Load(error.to_string()))?;
+        Ok(Agent { shared, thread: Some(thread) })
+    }
+
+    /// Work on the tracker while nothing is counted.
+    pub fn with_tracker<T>(&self, work: impl FnOnce(&mut Tracker) -> T) -> T {
+        work(&mut self.shared.lock().tracker)
+    }
+
+    /// Processes that were seen for the first time since the last call.
+    pub fn processes(&self) -> Vec<Process> {
+        std::mem::take(&mut self.shared.lock().fresh)
+    }
+
+    /// Ports that are listened on, with the process.
+    pub fn listeners(&self) -> Vec<(u16, u32)> {
+        self.shared.lock().listeners.iter().map(|(port, process)| (*port, *process)).collect()
+    }
+
+    /// Forget processes that are gone; returns them.
+    pub fn reap(&self) -> Vec<u32> {
+        let mut inner = self.shared.lock();
+        let gone: Vec<u32> = inner.processes.values().filter(|process| !process.is_alive()).map(|process| process.pid).collect();
+        for pid in &gone {
+            inner.processes.remove(pid);
+            inner.targets.forget(*pid);
+        }
+        gone
+    }
+
+    /// Files with a TLS library, and what became of them.
+    pub fn targets(&self) -> Vec<Target> {
+        self.shared.lock().targets.all().cloned().collect()
+    }
+
+    pub fn status(&self) -> Status {
+        let inner = self.shared.lock();
+        Status {
+            features: inner.probe.features().to_vec(),
+            shares: inner.watch.shares.clone(),
+            drops: inner.probe.drops(),
+            counters: inner.tracker.counters,
+            connections: inner.tracker.connections(),
+            records: inner.records,
+            bytes: inner.bytes,
+        }
+    }
+
+    pub fn pause(&self, paused: bool) -> Result<(), Error> {
+        self.shared.lock().probe.pause(paused)
+    }
+
+    /// Detach everything. Also happens when the agent is dropped, and when the process ends in whatever way.
+    pub fn stop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.shared.lock().probe.detach_all();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn record(&mut self, record: Record<'_>) {
+        match record {
+            Record::Bytes(bytes) => {
+                if is_tls(bytes.data) {
+                    self.encrypted.insert(bytes.conn);
+                }
+                self.piece(&bytes, false);
+            }
+            Record::Plaintext(session, bytes) if bytes.conn == 0 => self.sessions.keep(session, &bytes),
+            Record::Plaintext(_, bytes) => self.piece(&bytes, true),
+            Record::Bind(session, conn) => {
+                for waiting in self.sessions.bind(session) {
+                    self.piece(&waiting.bytes(conn), true);
+                }
+            }
+            Record::Open(conn) => {
+                let (facts, at_ns) = (self.facts(&conn), self.clock.unix_ns(conn.ts_ns));
+                self.tracker.open(conn.conn, facts, true, at_ns);
+            }
+            Record::Owner(conn) => {
+                let facts = self.facts(&conn);
+                self.tracker.learn(conn.conn, facts);
+            }
+            Record::Close(conn) => {
+                let facts = self.facts(&conn);
+                self.tracker.learn(conn.conn, facts);
+                self.tracker.close(conn.conn, self.clock.unix_ns(conn.ts_ns));
+            }
+            Record::Datagram(conn, direction, data) => {
+                let from = if direction == Direction::Egress { Side::A } else { Side::B };
+                let facts = self.facts(&conn);
+                self.tracker.datagram(conn.conn, facts, from, self.clock.unix_ns(conn.ts_ns), data);
+            }
+        }
+    }
+
+    fn piece(&mut self, bytes: &Bytes<'_>, tls: bool) {
+        let from = if bytes.direction == Direction::Egress { Side::A } else { Side::B };
+        let at_ns = self.clock.unix_ns(bytes.ts_ns);
+        let piece = Piece { from, at_ns, sequence: bytes.sequence, length: bytes.length, tls, data: bytes.data };
+        self.tracker.piece(bytes.conn, client(bytes.role), &piece);
+    }
+
+    /// Libraries of the processes that have sockets now, so that their next connection is read from its first byte.
+    fn visit_all(&mut self) {
+        if self.probe.features()[feature::TLS].answer == Answer::Yes {
+            let (targets, probe) = (&mut self.targets, &mut self.probe);
+            self.processes.keys().for_each(|pid| targets.visit(*pid, |path, points| probe.attach_tls(path, points)));
+        }
+    }
+
+    /// Connections that turned out to be encrypted: their processes' libraries are probed from now on.
+    fn look_for_tls(&mut self) {
+        if self.encrypted.is_empty() || self.probe.features()[feature::TLS].answer != Answer::Yes {
+            return self.encrypted.clear();
+        }
+        let (tracker, targets, probe) = (&self.tracker, &mut self.targets, &mut self.probe);
+        self.encrypted.retain(|conn| match tracker.process(*conn) {
+            Some(0) => true, // its process will be known soon
+            Some(pid) => {
+                targets.visit(pid, |path, points| probe.attach_tls(path, points));
+                false
+            }
+            None => false,
+        });
+    }
+
+    fn facts(&mut self, conn: &Conn) -> Facts {
+        self.meet(conn.tgid);
+        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process: conn.tgid }
+    }
+
+    fn meet(&mut self, pid: u32) {
+        if pid != 0 && !self.processes.contains_key(&pid) && let Some(process) = Process::read(pid) {
+            self.fresh.push(process.clone());
+            self.processes.insert(pid, process);
+        }
+    }
+
+    /// Sockets that are older than the agent, or whose process is not known: from the table of open files.
+    fn walk(&mut self) {
+        let own = std::process::id();
+        let files = self.probe.files();
+        let at_ns = self.clock.unix_ns(0);
+        let listening: Vec<&Conn> = files.iter().filter(|conn| conn.state == LISTEN && !conn.udp && conn.tgid != own).collect();
+        for conn in &listening {
+            self.meet(conn.tgid);
+            self.listeners.insert(conn.local.port(), conn.tgid);
+        }
+        for conn in files.iter().filter(|conn| conn.state != LISTEN && !conn.udp && conn.remote.port() != 0 && conn.tgid != own) {
+            self.meet(conn.tgid);
+            let serves = listening.iter().any(|listener| listener.local.port() == conn.local.port());
+            let side = if serves { Side::B } else { Side::A };
+            let facts = Facts { local: Some(conn.local), remote: Some(conn.remote), client: Some(side), process: conn.tgid };
+            self.tracker.open(conn.conn, facts, false, at_ns.max(self.clock.wall_ns()));
+        }
+        for conn in files.iter().filter(|conn| conn.tgid == own) {
+            let _ = self.probe.verdict(conn.conn, Verdict::Ignore);
+        }
+    }
+
+    fn tell_verdicts(&mut self) {
+        for (conn, judgement) in self.tracker.verdicts() {
+            let verdict = if judgement == Judgement::Keep { Verdict::Keep } else { Verdict::Ignore };
+            let _ = self.probe.verdict(conn, verdict); // a full map only costs a longer look at the connection
+        }
+    }
+
+    fn tick(&mut self) {
+        self.clock = Clock::now();
+        self.tracker.tick(self.clock.wall_ns());
+        if self.tracker.unowned() > 0 {
+            self.walk();
+        }
+        self.watch.tick(&mut self.probe);
+    }
+}
+
+fn client(role: Role) -> Option<Side> {
+    match role {
+        Role::Client => Some(Side::A),
+        Role::Server => Some(Side::B),
+        Role::Unknown => None,
+    }
+}
+
+/// A record of TLS: a handshake, or application data of a connection that is older than the agent.
+fn is_tls(data: &[u8]) -> bool {
+    matches!(data, [0x16 | 0x17, 3, 0..=4, ..])
+}
+
+/// Turns the kernel's monotonic times into Unix times; read again each second, because the wall clock may be set.
+struct Clock {
+    offset_ns: i64,
+}
+
+impl Clock {
+    fn now() -> Clock {
+        let monotonic = clock_gettime(ClockId::Monotonic);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        Clock { offset_ns: wall - (monotonic.tv_sec * 1_000_000_000 + monotonic.tv_nsec) }
+    }
+
+    fn unix_ns(&self, monotonic_ns: u64) -> i64 {
+        self.offset_ns + monotonic_ns as i64
+    }
+
+    fn wall_ns(&self) -> i64 {
+        let monotonic = clock_gettime(ClockId::Monotonic);
+        self.offset_ns + monotonic.tv_sec * 1_000_000_000 + monotonic.tv_nsec
+    }
+}
+
+/// Measures one second in ten.
+struct Watch {
+    budget: f64,
+    strikes: Vec<Strikes>,
+    sample: Option<(Sample, Instant, Vec<Cost>)>,
+    shares: Option<Vec<f64>>,
+    turn: u32,
+}
+
+impl Watch {
+    fn tick(&mut self, probe: &mut Probe) {
+        self.turn += 1;
+        if let Some((_on, began, before)) = self.sample.take() {
+            let shares: Vec<f64> = probe.costs().iter().zip(&before).map(|(after, before)| after.since(*before).share(began.elapsed())).collect();
+            for (index, share) in shares.iter().enumerate() {
+                let attached = probe.features()[index].answer == Answer::Yes;
+                if self.strikes[index].over(*share, self.budget) && attached {
+                    let reason = format!("detached: it took {:.0} % of a core, more than edge_cpu_share allows ({:.0} %)", share * 100.0, self.budget * 100.0);
+                    probe.detach(index, &reason);
+                }
+            }
+            self.shares = Some(shares);
+        } else if self.turn % SAMPLE_EVERY == 1 && let Some(sample) = Sample::begin() {
+            self.sample = Some((sample, Instant::now(), probe.costs()));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Feature groups and what loading them told: yes, no (needs X), or could not tell.
+
+use aya::programs::ProgramError;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Yes,
+    /// It cannot work here; the text says what it needs or why it was switched off.
+    No(String),
+    /// Loading failed in a way that says nothing about the kernel (memory, a race).
+    Unknown(String),
+}
+
+/// One group of programs that work together or not at all.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    pub name: &'static str,
+    pub programs: &'static [&'static str],
+    /// What it is for, and what takes its place.
+    pub purpose: &'static str,
+    pub needs: &'static str,
+    /// Without it the agent refuses to start.
+    pub required: bool,
+    pub answer: Answer,
+}
+
+pub const BYTES: usize = 0;
+pub const STATE: usize = 1;
+pub const OWNER: usize = 2;
+pub const FILES: usize = 3;
+pub const TLS: usize = 4;
+
+const fn feature(name: &'static str, programs: &'static [&'static str], purpose: &'static str, needs: &'static str) -> Feature {
+    Feature { name, programs, purpose, needs, required: false, answer: Answer::Unknown(String::new()) }
+}
+
+/// In the order of the constants above. The minimum viable hook set is `bytes`: everything else has a stand-in.
+pub fn all() -> Vec<Feature> {
+    let mut features = vec![
+        feature("bytes", &["bytes_ingress", "bytes_egress"], "plaintext of every socket", "cgroup v2, Linux 5.10 with BTF, CAP_BPF and CAP_NET_ADMIN"),
+        feature("state", &["conn_state"], "opens, closes and roles of connections; otherwise by listening ports", "the tracepoint inet_sock_set_state with BTF"),
+        feature("owner", &["owner_sends", "owner_receives"], "the process of a socket; otherwise the one that listens or connected", "the tracepoints tcp_sendmsg_locked and sock_recv_length (Linux 6.15)"),
+        feature("files", &["conn_files"], "connections older than the agent; otherwise they are named by their ports", "BPF iterators (Linux 5.12)"),
+        feature("tls", &["tls_enter", "tls_exit"], "plaintext of OpenSSL and GnuTLS", "x86-64, uprobes with cookies (Linux 5.15), the feature owner"),
+    ];
+    features[BYTES].required = true;
+    features
+}
+
+/// What an error of the loader says about the kernel.
+pub fn answer_of(error: &ProgramError, needs: &str) -> Answer {
+    let text = describe(error);
+    let transient = ["Cannot allocate memory", "Resource temporarily unavailable", "Interrupted"];
+    if transient.iter().any(|sign| text.contains(sign)) { Answer::Unknown(text) } else { Answer::No(format!("needs {needs} ({text})")) }
+}
+
+/// The error with its causes; of the verifier's log only the last line that tells something.
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    let telling = |line: &&str| !line.trim().is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = text.lines().filter(telling).collect();
+    match lines.as_slice() {
+        [] => text,
+        [only] => (*only).to_owned(),
+        [first, .., last] => format!("{first} … {last}"),
+    }
+}

@@ -1,0 +1,263 @@
+//! Loads the object, attaches feature by feature, and talks to its maps.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, Iter, ProgramError, UProbe};
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+
+use crate::feature::{self, Answer, Feature, answer_of, describe};
+use crate::library::Point;
+use crate::ring::Ring;
+use crate::watchdog::Cost;
+use crate::wire::{CONN_RECORD_BYTES, Conn, Record};
+use crate::cgroup;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the BPF programs cannot be loaded: {0}")]
+    Load(String),
+    /// A feature of the minimum hook set does not work; the text names it and what it needs.
+    #[error("this machine lacks what the agent cannot do without: {0}")]
+    Missing(String),
+    #[error("a map of the BPF programs cannot be used: {0}")]
+    Map(String),
+}
+
+/// Bounds that the programs keep, all in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Captured whole after each change of direction on a connection.
+    pub burst_bytes: u32,
+    /// Captured of each packet beyond that.
+    pub head_bytes: u32,
+    /// Captured before a verdict is looked for.
+    pub ask_bytes: u32,
+    /// A power of two.
+    pub ring_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { burst_bytes: 64 << 10, head_bytes: 512, ask_bytes: 4 << 10, ring_bytes: 4 << 20 }
+    }
+}
+
+/// What the reader wants of a connection from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Keep = 1,
+    Ignore = 2,
+}
+
+pub struct Probe {
+    ebpf: Ebpf,
+    btf: Btf,
+    features: Vec<Feature>,
+    links: Vec<Vec<Box<dyn Any + Send + Sync>>>,
+    controls: Array<MapData, [u32; 6]>,
+    control: [u32; 6],
+    verdicts: HashMap<MapData, u64, u8>,
+    drops: PerCpuArray<MapData, u64>,
+}
+
+pub const DROPS: [&str; 6] = ["ring_full", "no_storage", "short_header", "copy_failed", "over_budget", "retransmit"];
+
+impl Probe {
+    /// Load and attach all features but those `without`. The agent's own process is left out of what is seen.
+    pub fn attach(object: &[u8], limits: Limits, without: &[String]) -> Result<Probe, Error> {
+        let mut probe = Probe::load(object, limits)?;
+        for index in 0..probe.features.len() {
+            let name = probe.features[index].name;
+            probe.features[index].answer = if without.iter().any(|other| other == name) {
+                Answer::No("switched off by edge_without".to_owned())
+            } else {
+                probe.start(index)
+            };
+        }
+        match probe.features.iter().find(|feature| feature.required && feature.answer != Answer::Yes) {
+            Some(Feature { name, answer: Answer::No(why) | Answer::Unknown(why), .. }) => Err(Error::Missing(format!("{name} {why}"))),
+            _ => Ok(probe),
+        }
+    }
+
+    /// What would work here: every program is loaded, none attached.
+    pub fn examine(object: &[u8]) -> Result<Vec<Feature>, Error> {
+        let mut probe = Probe::load(object, Limits::default())?;
+        for index in 0..probe.features.len() {
+            let tried = probe.features[index].programs.iter().try_for_each(|program| probe.load_program(program));
+            let needs = probe.features[index].needs;
+            probe.features[index].answer = tried.map_or_else(|error| answer_of(&error, needs), |()| Answer::Yes);
+        }
+        if cgroup::root().is_none() {
+            probe.features[feature::BYTES].answer = Answer::No("needs cgroup v2 mounted".to_owned());
+        }
+        Ok(probe.features)
+    }
+
+    fn load(object: &[u8], limits: Limits) -> Result<Probe, Error> {
+        let btf = Btf::from_sys_fs().map_err(|error| Error::Missing(format!("bytes needs a kernel with BTF ({})", describe(&error))))?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+            .map_max_entries("ring", limits.ring_bytes)
+            .load(object)
+            .map_err(|error| Error::Load(describe(&error)))?;
+        let control =
+            [0, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4];
+        let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
+        controls.set(0, control, 0).map_err(map_error)?;
+        let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;
+        let drops = PerCpuArray::try_from(taken(&mut ebpf, "drops")?).map_err(map_error)?;
+        let features = feature::all();
+        let links = features.iter().map(|_| Vec::new()).collect();
+        Ok(Probe { ebpf, btf, features, links, controls, control, verdicts, drops })
+    }
+
+    fn start(&mut self, index: usize) -> Answer {
+        if index == feature::TLS && self.features[feature::OWNER].answer != Answer::Yes {
+            return Answer::No("needs the feature owner, which tells the socket of a session".to_owned());
+        }
+        let (programs, needs) = (self.features[index].programs, self.features[index].needs);
+        let mut links = Vec::new();
+        for program in programs {
+            let attached = self.load_program(program).and_then(|()| self.attach_program(program));
+            match attached {
+                Ok(link) => links.extend(link),
+                Err(error) => return answer_of(&error, needs),
+            }
+        }
+        self.links[index] = links;
+        Answer::Yes
+    }
+
+    fn load_program(&mut self, name: &str) -> Result<(), ProgramError> {
+        let btf = &self.btf;
+        let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
+        match name {
+            "tls_enter" | "tls_exit" => <&mut UProbe>::try_from(program)?.load(),
+            "bytes_ingress" | "bytes_egress" => <&mut CgroupSkb>::try_from(program)?.load(),
+            "conn_files" => <&mut Iter>::try_from(program)?.load("task_file", btf),
+            "conn_state" => <&mut BtfTracePoint>::try_from(program)?.load("inet_sock_set_state", btf),
+            "owner_sends" => <&mut BtfTracePoint>::try_from(program)?.load("tcp_sendmsg_locked", btf),
+            _ => <&mut BtfTracePoint>::try_from(program)?.load("sock_recv_length", btf),
+        }
+    }
+
+    /// Links are owned by the probe: dropping one detaches. An iterator is attached each time it is read.
+    fn attach_program(&mut self, name: &str) -> Result<Option<Box<dyn Any + Send + Sync>>, ProgramError> {
+        let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
+        if let Ok(program) = <&mut CgroupSkb>::try_from(&mut *program) {
+            let root = cgroup::root().ok_or(ProgramError::NotLoaded)?;
+            let root = File::open(root).map_err(ProgramError::IOError)?;
+            let Some(at) = *program.expected_attach_type() else { return Err(ProgramError::UnexpectedProgramType) };
+            let link = program.attach(root, at, CgroupAttachMode::Single)?;
+            return Ok(Some(Box::new(program.take_link(link)?)));
+        }
+        if let Ok(program) = <&mut BtfTracePoint>::try_from(program) {
+            let link = program.attach()?;
+            return Ok(Some(Box::new(program.take_link(link)?)));
+        }
+        Ok(None)
+    }
+
+    /// Probe the functions of a TLS library. What was attached of a file stays while the feature does.
+    pub fn attach_tls(&mut self, path: &Path, points: &[Point]) -> Result<(), String> {
+        let mut links: Vec<Box<dyn Any + Send + Sync>> = Vec::new();
+        for point in points {
+            for name in self.features[feature::TLS].programs {
+                let link = self.attach_uprobe(name, path, point).map_err(|error| describe(&error))?;
+                links.push(link);
+            }
+        }
+        self.links[feature::TLS].extend(links);
+        Ok(())
+    }
+
+    fn attach_uprobe(&mut self, name: &str, path: &Path, point: &Point) -> Result<Box<dyn Any + Send + Sync>, ProgramError> {
+        let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
+        let program: &mut UProbe = program.try_into()?;
+        let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(point.offset), cookie: Some(point.cookie) };
+        let link = program.attach(at, path, UProbeScope::AllProcesses)?;
+        Ok(Box::new(program.take_link(link)?))
+    }
+
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// Detach a feature for good, and keep the reason.
+    pub fn detach(&mut self, index: usize, reason: &str) {
+        self.links[index].clear();
+        self.features[index].answer = Answer::No(reason.to_owned());
+    }
+
+    pub fn detach_all(&mut self) {
+        self.links.iter_mut().for_each(Vec::clear);
+    }
+
+    /// The reader's end; there is one.
+    pub fn ring(&mut self) -> Result<Ring, Error> {
+        RingBuf::try_from(taken(&mut self.ebpf, "ring")?).map(Ring::new).map_err(map_error)
+    }
+
+    /// Let everything pass unseen, or see again, without detaching.
+    pub fn pause(&mut self, paused: bool) -> Result<(), Error> {
+        self.control[0] = u32::from(paused);
+        self.controls.set(0, self.control, 0).map_err(map_error)
+    }
+
+    pub fn verdict(&mut self, conn: u64, verdict: Verdict) -> Result<(), Error> {
+        self.verdicts.insert(conn, verdict as u8, 0).map_err(map_error)
+    }
+
+    /// Packets and records left out so far, by reason.
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        let count = |index: usize| self.drops.get(&(index as u32), 0).map_or(0, |values| values.iter().sum());
+        DROPS.iter().enumerate().map(|(index, name)| (*name, count(index))).collect()
+    }
+
+    /// Run time of each feature's programs so far, in the order of `features`.
+    pub fn costs(&self) -> Vec<Cost> {
+        self.features.iter().map(|feature| feature.programs.iter().map(|name| self.cost(name)).fold(Cost::default(), sum)).collect()
+    }
+
+    fn cost(&self, name: &str) -> Cost {
+        let info = self.ebpf.program(name).and_then(|program| program.info().ok());
+        info.map_or(Cost::default(), |info| Cost { run_time: info.run_time(), runs: info.run_count() })
+    }
+
+    /// Every TCP and UDP socket that a process has open now, listeners included. Empty without the feature `files`.
+    pub fn files(&mut self) -> Vec<Conn> {
+        let mut bytes = Vec::new();
+        if self.features[feature::FILES].answer != Answer::Yes || self.read_files(&mut bytes).is_none() {
+            return Vec::new();
+        }
+        let records = bytes.chunks_exact(CONN_RECORD_BYTES).filter_map(Record::parse);
+        records.filter_map(|record| if let Record::Open(conn) = record { Some(conn) } else { None }).collect()
+    }
+
+    fn read_files(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
+        let program: &mut Iter = self.ebpf.program_mut("conn_files")?.try_into().ok()?;
+        let link = program.attach().ok()?;
+        let mut file = program.take_link(link).ok()?.into_file().ok()?;
+        file.read_to_end(bytes).ok()?;
+        Some(())
+    }
+}
+
+fn sum(one: Cost, other: Cost) -> Cost {
+    Cost { run_time: one.run_time + other.run_time, runs: one.runs + other.runs }
+}
+
+fn taken(ebpf: &mut Ebpf, name: &str) -> Result<Map, Error> {
+    ebpf.take_map(name).ok_or_else(|| Error::Map(format!("{name} is missing")))
+}
+
+fn map_error(error: aya::maps::MapError) -> Error {
+    Error::Map(describe(&error))
+}

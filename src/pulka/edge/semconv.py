@@ -1,0 +1,90 @@
+"""OpenTelemetry's names for what was counted: the metric of a row, its attributes, and the name of a span.
+
+Semantic conventions 1.37 (HTTP, RPC, database, messaging, DNS). Where they know a client's side only, a server's has the same name after
+`pulka.`; protocols without a convention are `pulka.{client,server}.request.duration`. Durations are seconds.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+__all__ = ["Row", "attributes", "metric_name", "span_name"]
+
+Value = str | int
+
+
+class Row(Protocol):
+    """The fields of `pulka._native.EdgeRow` that name it."""
+
+    is_client: bool
+    tls: bool
+    peer: str
+    address: str
+    port: int
+    protocol: str
+    operation: str
+    target: str
+    status: str
+    error: str | None
+
+
+_HTTP = {"http1": "1.1", "http2": "2"}
+_DATABASES = {"postgresql", "mysql", "redis", "mongodb", "memcached", "cassandra", "clickhouse"}
+_MESSAGING = {"kafka": "kafka", "amqp": "rabbitmq", "nats": "nats", "mqtt": "mqtt"}
+
+
+def metric_name(row: Row) -> str:
+    """As `http.server.request.duration`."""
+    side = "client" if row.is_client else "server"
+    if row.protocol in _HTTP:
+        return f"http.{side}.request.duration"
+    if row.protocol == "grpc":
+        return f"rpc.{side}.call.duration"
+    if row.protocol in _DATABASES:
+        return "db.client.operation.duration" if row.is_client else "pulka.db.server.operation.duration"
+    if row.protocol in _MESSAGING:
+        return "messaging.client.operation.duration" if row.is_client else "pulka.messaging.server.operation.duration"
+    if row.protocol == "dns":
+        return "dns.lookup.duration" if row.is_client else "pulka.dns.server.lookup.duration"
+    return f"pulka.{side}.request.duration"
+
+
+def attributes(row: Row) -> dict[str, Value]:
+    """What tells this row from others of its service; empty values are left out."""
+    values: dict[str, Value | None] = {**_of_protocol(row), **_ends(row), "error.type": row.error}
+    return {name: value for name, value in values.items() if value not in ("", None)}
+
+
+def _of_protocol(row: Row) -> Mapping[str, Value]:
+    if row.protocol in _HTTP:
+        return {
+            "http.request.method": row.operation,
+            "url.template" if row.is_client else "http.route": row.target,
+            "http.response.status_code": int(row.status) if row.status.isdigit() else row.status,
+            "url.scheme": "https" if row.tls else "http",
+            "network.protocol.name": "http",
+            "network.protocol.version": _HTTP[row.protocol],
+        }
+    if row.protocol == "grpc":
+        return {"rpc.system.name": "grpc", "rpc.method": row.target or row.operation, "rpc.response.status_code": row.status}
+    if row.protocol in _DATABASES:
+        return {
+            "db.system.name": row.protocol,
+            "db.operation.name": row.operation,
+            "db.query.summary": row.target,
+            "db.response.status_code": row.status,
+        }
+    if row.protocol in _MESSAGING:
+        return {"messaging.system": _MESSAGING[row.protocol], "messaging.operation.name": row.operation, "messaging.destination.name": row.target}
+    if row.protocol == "dns":
+        return {"dns.question.name": row.target, "dns.question.type": row.operation, "dns.response.code": row.status}
+    return {"network.protocol.name": row.protocol, "pulka.operation": row.operation, "pulka.target": row.target, "pulka.status": row.status}
+
+
+def _ends(row: Row) -> Mapping[str, Value]:
+    address = "server.address" if row.is_client else "client.address"
+    return {address: row.address, "server.port": row.port or "", "peer.service": row.peer}
+
+
+def span_name(row: Row) -> str:
+    """Low in cardinality: the operation and what it is about."""
+    return f"{row.operation} {row.target}".strip() or row.protocol

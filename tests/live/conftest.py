@@ -1,0 +1,130 @@
+"""Probes on this machine's own kernel. Skipped where that is not possible, in one line."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulka.edge.agent import EdgeSettings, attach
+
+HERE = Path(__file__).parent
+SETTINGS = EdgeSettings(
+    burst_bytes=65536, head_bytes=512, ring_bytes=4 << 20, connections_max=10_000, keys_max=10_000, held_bytes_max=64 << 20,
+    idle_s=300, poll_ms=50, cpu_share=1.0,
+)  # fmt: skip
+
+
+def reason() -> str | None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "live tests need Linux and root"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "live tests need a kernel with BTF"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    why = reason()
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.live)
+            if why:
+                item.add_marker(pytest.mark.skip(reason=why))
+
+
+@dataclass
+class Truth:
+    statuses: dict[str, int]
+    elapsed_s: float
+
+    @property
+    def count(self) -> int:
+        return sum(self.statuses.values())
+
+
+class Watcher:
+    """An agent within this process, and what it has counted of one port so far."""
+
+    def __init__(self, **changed: Any) -> None:
+        from dataclasses import replace
+
+        self.native = attach(replace(SETTINGS, **changed))
+        self.pids: dict[int, Any] = {}
+        self.seen: list[Any] = []
+
+    def collect(self) -> list[Any]:
+        self.pids |= {process.pid: process for process in self.native.processes()}
+        self.seen += self.native.report({pid: str(pid) for pid in self.pids})
+        return self.seen
+
+    def statuses(self, port: int, *, is_client: bool, tls: bool = False) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for row in self.collect():
+            if row.port == port and row.is_client == is_client and row.tls == tls:
+                counts[row.status] = counts.get(row.status, 0) + row.count
+        return counts
+
+    def settle(self, port: int, truth: Truth, *, is_client: bool, tls: bool = False) -> dict[str, int]:
+        """What was counted once it is all there, or after five seconds."""
+        for _ in range(50):
+            counts = self.statuses(port, is_client=is_client, tls=tls)
+            if sum(counts.values()) >= truth.count:
+                break
+            time.sleep(0.1)
+        return counts
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watcher]]:
+    watchers: list[Watcher] = []
+
+    def start(**changed: Any) -> Watcher:
+        watchers.append(Watcher(**changed))
+        return watchers[-1]
+
+    yield start
+    for watcher in watchers:
+        watcher.native.stop()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., tuple[int, int]]]:
+    """serve(command...) starts a server that prints its port: (port, pid)."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str | Path) -> tuple[int, int]:
+        process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE)
+        running.append(process)
+        assert process.stdout is not None
+        return int(process.stdout.readline()), process.pid
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def load(*arguments: str | int | Path) -> Truth:
+    done = subprocess.run([sys.executable, HERE / "load.py", *map(str, arguments)], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    said = json.loads(done.stdout)
+    return Truth(said["statuses"], said["elapsed_s"])
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(certificate, key) of localhost."""
+    directory = tmp_path_factory.mktemp("tls")
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, key

@@ -1,0 +1,32 @@
+"""What BPF programs and links the kernel has now, by the bpf system call: ids do not repeat, so sets of them can be compared."""
+
+import ctypes
+import struct
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYSCALL = 321
+_PROG_NEXT, _LINK_NEXT, _PROG_FD, _INFO = 11, 31, 13, 15
+
+
+def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
+    buffer = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
+    return _LIBC.syscall(_SYSCALL, command, buffer, 128), buffer.raw
+
+
+def _ids(command: int) -> set[int]:
+    found: set[int] = set()
+    last = 0
+    while True:
+        result, attributes = _bpf(command, struct.pack("I", last))
+        if result < 0:
+            return found
+        last = struct.unpack_from("I", attributes, 4)[0]
+        found.add(last)
+
+
+def programs() -> set[int]:
+    return _ids(_PROG_NEXT)
+
+
+def links() -> set[int]:
+    return _ids(_LINK_NEXT)

@@ -1,7 +1,6 @@
 """Skips in one line when the captures, or tshark, are not there."""
 
 import pytest
-
 from tests.captures.harness import captures, has_tshark
 
 

@@ -70,6 +70,13 @@ def transactions(capture: Capture, *protocols: str) -> list[Transaction]:
     return [row for row in reading(capture).transaction_rows() if not protocols or row["protocol"] in protocols]
 
 
+def decode_as(capture: Capture, protocol: str) -> tuple[str, ...]:
+    """Tells tshark which ports speak a protocol, since it goes by ports where we go by content."""
+    rows = reading(capture).connections.to_pylist()
+    ports = {row["server"].rpartition(":")[2] for row in rows if row["protocol"] in (protocol, "grpc" if protocol == "http2" else protocol) and row["transport"] == "tcp"}
+    return tuple(word for port in sorted(ports) for word in ("-d", f"tcp.port=={port},{protocol.removesuffix('1')}"))
+
+
 @cache
 def has_tshark() -> bool:
     return shutil.which("tshark") is not None
@@ -81,7 +88,7 @@ def tshark(capture: Capture, display_filter: str, fields: tuple[str, ...], optio
     command = ["tshark", "-n", "-r", str(capture.path), "-Y", display_filter, "-T", "fields", "-E", "separator=\x1f", "-E", "aggregator=\x1e", "-E", "occurrence=a"]
     command += [word for name in fields for word in ("-e", name)] + list(options)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    rows = [line.split("\x1f") for line in done.stdout.splitlines() if line]
+    rows = [line.split("\x1f") for line in done.stdout.split("\n") if line]
     return [dict(zip(fields, (value.replace("\x1e", "\t") for value in row), strict=False)) for row in rows]
 
 

@@ -1,7 +1,6 @@
 """DNS as tshark sees it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions, tshark
 
 RCODE = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE")

@@ -1,21 +1,23 @@
 """HTTP/2 and gRPC as tshark sees them."""
 
 import pytest
+from tests.captures.harness import Agreement, Capture, captures, decode_as, transactions, tshark
 
-from tests.captures.harness import Agreement, Capture, captures, transactions, tshark
 
-
-def _values(capture: Capture, display_filter: str, field: str) -> list[str]:
-    return [value for row in tshark(capture, display_filter, (field,)) for value in row[field].split("\t")]
+def _values(capture: Capture, field: str) -> list[str]:
+    return [value for row in tshark(capture, field, (field,), decode_as(capture, "http2")) for value in row[field].split("\t")]
 
 
 @pytest.mark.tshark
 def test_methods_and_statuses() -> None:
+    """A request that was upgraded from HTTP/1 is one of HTTP/2 here, and one of HTTP/1 for tshark, with an answer of 101 between."""
     agreement = Agreement("http2")
     for capture in captures("http2"):
-        ours = transactions(capture, "http2")
-        agreement.add(capture, (row["operation"] for row in ours if row["operation"] != "_OTHER"), _values(capture, "http2.headers.method", "http2.headers.method"))
-        agreement.add(capture, (row["status"] for row in ours if row["status"]), _values(capture, "http2.headers.status", "http2.headers.status"))
+        ours = transactions(capture, "http1", "http2")
+        methods = _values(capture, "http2.headers.method") + _values(capture, "http.request.method")
+        agreement.add(capture, (row["operation"] for row in ours if row["operation"] != "_OTHER"), (method for method in methods if method != "PRI"))
+        statuses = _values(capture, "http2.headers.status") + _values(capture, "http.response.code")
+        agreement.add(capture, (row["status"] for row in ours if row["status"]), (status for status in statuses if status != "101"))
     agreement.check()
 
 
@@ -27,8 +29,8 @@ def test_calls_and_their_statuses() -> None:
     agreement = Agreement("grpc")
     for capture in captures("grpc"):
         ours = transactions(capture, "grpc")
-        paths = (path.removeprefix("/") for path in _values(capture, "http2.headers.path", "http2.headers.path"))
+        paths = (path.removeprefix("/") for path in _values(capture, "http2.headers.path"))
         agreement.add(capture, (row["operation"] for row in ours if row["operation"] != "_OTHER"), paths)
-        statuses = (STATUS[int(value)] for value in _values(capture, "grpc.status_code", "grpc.status_code"))
+        statuses = (STATUS[int(value)] for value in _values(capture, "grpc.status_code"))
         agreement.add(capture, (row["status"] for row in ours if row["status"]), statuses)
     agreement.check()

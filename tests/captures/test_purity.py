@@ -4,7 +4,6 @@ import re
 from functools import cache
 
 import pytest
-
 from tests.captures.harness import Capture, captures, reading, tshark
 
 # Ours -> the names under which tshark knows it.
@@ -57,5 +56,7 @@ def test_tshark_knows_the_connection_by_the_same_name(capture: Capture) -> None:
             continue
         ports = frozenset(re.sub(r".*:", "", row[end]) for end in ("client", "server"))
         theirs = named_by_tshark(capture).get(ports, set())
+        if capture.path.parent.name == "http2-errorcode":
+            continue  # on port 8888, where tshark takes what begins with PRI * for HTTP/1
         known = set().union(*NAMES.values()) & theirs
         assert not known or NAMES[row["protocol"]] & theirs, f"{row} is {theirs} for tshark"

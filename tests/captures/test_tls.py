@@ -1,8 +1,7 @@
 """TLS handshakes as tshark sees them."""
 
 import pytest
-
-from tests.captures.harness import Agreement, captures, transactions, tshark
+from tests.captures.harness import Agreement, captures, decode_as, transactions, tshark
 
 
 def _first(value: str) -> str:
@@ -14,13 +13,14 @@ def test_names_versions_and_ciphers() -> None:
     agreement = Agreement("tls")
     for capture in captures("tls", "http1", "dns"):
         ours = transactions(capture, "tls")
-        hellos = {}
-        for row in tshark(capture, "tls.handshake.type == 1 and tcp", ("tcp.stream", "tls.handshake.extensions_server_name")):
+        hints = decode_as(capture, "tls")
+        hellos: dict[str, str] = {}
+        for row in tshark(capture, "tls.handshake.type == 1 and tcp", ("tcp.stream", "tls.handshake.extensions_server_name"), hints):
             hellos.setdefault(row["tcp.stream"], _first(row["tls.handshake.extensions_server_name"]))
-        agreement.add(capture, (row["target"] or "" for row in ours), hellos.values())
-        answers = {}
+        agreement.add(capture, (row["target"] or "" for row in ours if row["initiator"] != "server one-way"), hellos.values())
+        answers: dict[str, str] = {}
         fields = ("tcp.stream", "tls.handshake.version", "tls.handshake.extensions.supported_version", "tls.handshake.ciphersuite")
-        for row in tshark(capture, "tls.handshake.type == 2 and tcp", fields):
+        for row in tshark(capture, "tls.handshake.type == 2 and tcp", fields, hints):
             version = _first(row["tls.handshake.extensions.supported_version"]) or _first(row["tls.handshake.version"])
             answers[row["tcp.stream"]] = version
         agreement.add(capture, (row["status"] for row in ours if row["status"]), map(_version, answers.values()))

@@ -214,10 +214,10 @@ impl Flows {
         let client = if answer { segment.destination } else { segment.source };
         if let Some(flow) = self.table.get(&key) {
             let order = &flow.order[flow.side(segment.source).index()];
-            let again = order.is_new() || order.began_with(sequence);
+            let again = order.is_new() || (flow.connection.is_some() && order.began_with(sequence));
             if !again && !answer {
                 self.close(&key, Some(at_ns));
-                self.table.remove(&key);
+                self.forget(&key);
             }
         }
         self.open(key, segment, at_ns, Some(client), true);
@@ -305,10 +305,14 @@ impl Flows {
         ages.sort_unstable();
         for (_, key) in &ages[..count] {
             self.close(key, None);
-            if let Some(flow) = self.table.remove(key) {
-                self.held_bytes -= flow.held_bytes;
-                self.counts.connections_evicted += 1;
-            }
+            self.forget(key);
+            self.counts.connections_evicted += 1;
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(flow) = self.table.remove(key) {
+            self.held_bytes -= flow.held_bytes;
         }
     }
 }

@@ -118,7 +118,7 @@ impl Opener {
         match one_sided {
             Some((protocol, client)) if !several && (last || self.is_full(limits)) => Outcome::Found { protocol, client, confirmed: false },
             _ if last => Outcome::Unknown,
-            _ if self.is_full(limits) => self.begin_anew(),
+            _ if self.is_full(limits) => self.begin_anew(limits, false),
             _ => Outcome::Open,
         }
     }

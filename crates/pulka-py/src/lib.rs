@@ -1,10 +1,10 @@
-//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`.
+//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core` and `pulka-l7`.
 
 mod batch;
+mod capture;
 mod csv;
 mod decode;
 mod decompress;
-mod edge;
 mod fingerprint;
 mod fragment;
 mod journal;
@@ -26,10 +26,10 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         batch::register(module)?;
+        capture::register(module)?;
         csv::register(module)?;
         decode::register(module)?;
         decompress::register(module)?;
-        edge::register(module)?;
         fingerprint::register(module)?;
         fragment::register(module)?;
         journal::register(module)?;

@@ -14,7 +14,7 @@ use crate::path::quantise;
 use crate::protocols::http2::Http2;
 use crate::registry;
 use crate::text::printable;
-use crate::transaction::{NO_RESPONSE, Party, Transaction};
+use crate::transaction::{Initiator, NO_RESPONSE, Party, Transaction};
 
 pub static PROTOCOL: Protocol = Protocol {
     name: "http1",
@@ -68,11 +68,11 @@ fn response_verdict(bytes: &[u8]) -> Verdict {
     }
 }
 
-/// A whole request line without a version, answered by markup without a status line.
+/// A whole request line without a version, answered by a body without a status line.
 fn is_http_09(opening: &Opening<'_>) -> bool {
     let Some(end) = memchr::memchr(b'\n', opening.client) else { return false };
     let versionless = request_line(without_line_end(&opening.client[..end])).is_some_and(|line| line.version.is_none());
-    versionless && opening.server.first() == Some(&b'<')
+    versionless && opening.server.first().is_some_and(|first| !b"$+-:*_HR".contains(first)) // not Redis, HTTP/1 or RTSP
 }
 
 fn without_empty_lines(bytes: &[u8]) -> &[u8] {
@@ -182,6 +182,7 @@ impl Http1 {
             operation: known_method(line.method).unwrap_or(OTHER_METHOD).into(),
             target: quantise(line.target, self.limits.text_bytes).into(),
             start_ns: input.ns_at(0),
+            end_ns: input.ns_at(0),
             attributes: vec![("network.protocol.version", line.version.map_or("0.9".into(), |minor| format!("1.{minor}")))],
             ..Transaction::default()
         };
@@ -314,8 +315,9 @@ impl Http1 {
     fn answered(&mut self, end: u64, end_ns: i64, out: &mut Vec<Transaction>) {
         let server = &mut self.flows[1];
         let status = std::mem::take(&mut server.status);
-        let Some(request) = self.waiting.pop_front().or_else(|| self.begun.take()) else { return };
-        let mut transaction = request.transaction;
+        let request = self.waiting.pop_front().or_else(|| self.begun.take());
+        let number = request.as_ref().map(|request| request.number);
+        let mut transaction = request.map_or_else(|| unasked(server.start_ns), |request| request.transaction);
         if status > 0 {
             transaction.status = status.to_string().into();
         }
@@ -323,7 +325,7 @@ impl Http1 {
         transaction.first_byte_ns = Some(server.start_ns);
         transaction.end_ns = end_ns.max(transaction.end_ns);
         transaction.response_bytes = end.saturating_sub(server.start);
-        if request.number == self.requests && transaction.request_bytes == 0 {
+        if number == Some(self.requests) && transaction.request_bytes == 0 {
             transaction.request_bytes = self.flows[0].seen.saturating_sub(self.flows[0].start); // answered before its body was complete
         }
         out.push(transaction);
@@ -443,6 +445,11 @@ impl Decoder for Http1 {
     fn held_bytes(&self) -> usize {
         (self.waiting.len() + 1) * (size_of::<Request>() + self.limits.text_bytes)
     }
+}
+
+/// An answer whose request was not seen.
+fn unasked(start_ns: i64) -> Transaction {
+    Transaction { protocol: PROTOCOL.name, initiator: Initiator::ServerOneWay, operation: OTHER_METHOD.into(), start_ns, end_ns: start_ns, ..Transaction::default() }
 }
 
 fn no_response(request: Request, at_ns: i64) -> Transaction {

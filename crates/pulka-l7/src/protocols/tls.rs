@@ -8,7 +8,7 @@ use hello::{ClientHello, ServerHello, cipher_name, version_name};
 
 use crate::decoder::{Decoder, Input, Limits, Next, Opening, Protocol, Step, Transport, Verdict};
 use crate::text::printable;
-use crate::transaction::{NO_RESPONSE, Party, Transaction};
+use crate::transaction::{Initiator, NO_RESPONSE, Party, Transaction};
 
 pub static PROTOCOL: Protocol = Protocol {
     name: "tls",
@@ -105,9 +105,10 @@ impl Tls {
         if flow.said_hello && flow.message.is_empty() && !matches!(body.first(), Some(1 | 2)) {
             return; // certificates and keys
         }
-        if from == Party::Client && self.transaction.is_none() {
+        if self.transaction.is_none() {
             let start_ns = input.ns_at(0);
-            self.transaction = Some(Transaction { protocol: PROTOCOL.name, operation: "handshake".into(), start_ns, end_ns: start_ns, ..Transaction::default() });
+            let initiator = if from == Party::Client { Initiator::Client } else { Initiator::ServerOneWay }; // its request was not seen
+            self.transaction = Some(Transaction { protocol: PROTOCOL.name, initiator, operation: "handshake".into(), start_ns, end_ns: start_ns, ..Transaction::default() });
         }
         flow.message.extend_from_slice(body);
         let Some([kind, a, b, c]) = flow.message.first_chunk::<4>() else { return };

@@ -88,7 +88,7 @@ impl Table {
     }
 
     pub fn held_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.entries.iter().map(|entry| entry.value.capacity()).sum::<usize>()
+        self.entries.len() * size_of::<Entry>() + self.bytes
     }
 
     /// The fields of a block that matter, in order. Other fields are left out.

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pulka.edge.capture import CaptureReader, Counts, transaction_rows
 from pulka.model.moments import rfc3339
 from pulka.surfaces.cli.output import format_option, print_rows
+
+if TYPE_CHECKING:
+    from pulka.edge.capture import Counts
 
 __all__ = ["pcap"]
 
@@ -38,6 +40,8 @@ def pcap(file: Path, transactions: bool, connections: bool, memory_bytes: int, c
     """
     if transactions and connections:
         raise click.UsageError("give either --transactions or --connections, not both")
+    from pulka.edge.capture import CaptureReader  # Arrow, which the agent does without
+
     reader = CaptureReader(connections_max=connections_max, memory_bytes_max=memory_bytes, keys_max=keys_max)
     batches = reader.batches(file)
     if transactions:
@@ -53,6 +57,8 @@ def pcap(file: Path, transactions: bool, connections: bool, memory_bytes: int, c
 
 
 def _transactions(batch: Any) -> Iterator[dict[str, Any]]:
+    from pulka.edge.capture import transaction_rows
+
     for row in transaction_rows(batch):
         yield {"timestamp": rfc3339(row.pop("timestamp_ns")), **_in_ms(row)}
 
@@ -65,7 +71,7 @@ def _in_ms(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _remarks(counts: Counts) -> Iterable[str]:
+def _remarks(counts: "Counts") -> Iterable[str]:
     if counts.packets_passed_over:
         yield f"{counts.packets_passed_over} of {counts.packets} packets are neither TCP nor UDP"
     if counts.bytes_missing:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import uvicorn
 from obstore.store import LocalStore, ObjectStore
@@ -28,10 +28,13 @@ from pulka.errors import Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
+from pulka.model.ids import partition_of
 from pulka.model.windows import TimeRange
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
-from pulka.seams import Clock, Fragment
+from pulka.query.tail_filter import Filters, Only
+from pulka.query.tails import Tails, TailSettings
+from pulka.seams import Catalog, Clock, Engine, Fragment
 from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
@@ -154,11 +157,14 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
         rewriter.start()
         stack.push_async_callback(rewriter.close)
-        _measure(metrics, writer, compactor, rewriter, cache)
+        tails = _tails(settings, catalog, writer, objects, conditions, clock, scratch, journal.partitions)
+        writer.taken.append(tails.offer)
+        stack.callback(tails.close)
+        _measure(metrics, writer, compactor, rewriter, cache, tails)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
-            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]),
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails,
             settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -200,6 +206,8 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
             await _listen_grpc(lake, stack, addresses, notes)
         announce(addresses, notes)
         await stop.wait()
+        if lake.services.tails:
+            lake.services.tails.close()
         http.should_exit = True
         await serving
 
@@ -402,6 +410,22 @@ def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects,
     )  # fmt: skip
 
 
+def _tails(
+    settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int
+) -> Tails:  # fmt: skip
+    def engine_over(catalog: Only, fresh: Only) -> Engine:
+        """One thread, so that rows keep their order; a tail counts all rows it finds."""
+        return DataFusionEngine(
+            cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
+            threads=1, scratch=scratch, retention_s=settings["retention_s"],
+        )  # fmt: skip
+
+    names = ("buffer_bytes_max", "rows_per_s", "subscribers_max", "heartbeat_s")
+    limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
+    filters = Filters(catalog, writer, conditions, engine_over, clock)
+    return Tails(filters, catalog, writer, clock, lambda tenant: partition_of(tenant, partitions), limits)
+
+
 def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
@@ -441,13 +465,15 @@ def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
 
 
 def _measure(
-    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None
+    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None, tails: Tails
 ) -> None:  # fmt: skip
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
     for name in ("flushes", "fragments", "rows", "bytes", "failures", "conflicts"):
         gauge(f"pulka_writer_{name}", f"Writer {name} since the start", partial(getattr, writer.counts, name))
+    gauge("pulka_tail_subscribers", "Live tails at this moment", lambda: tails.subscribers)
+    gauge("pulka_tail_dropped_rows", "Rows that live tails did not show, since the start", lambda: tails.dropped_rows)
     gauge("pulka_compaction_pending", "Days of a table with something to merge, now or once a window has ended", lambda: compactor.pending)
     for name in ("merges", "rows", "bytes_read", "bytes_written", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))

@@ -87,6 +87,10 @@ def _parameters() -> tuple[Parameter, ...]:
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),
+        p("tail_buffer_bytes_max", 8 * _MIB, "Bytes that wait for one reader of a live tail; what does not fit is dropped and counted. As much is held for readers that come back.", 1024),
+        p("tail_rows_per_s", 1000.0, "Events one live tail shows per second; more are dropped and counted.", 0.1),
+        p("tail_subscribers_max", 16, "Live tails of one tenant at once.", 1),
+        p("tail_heartbeat_s", 10.0, "How often a live tail without events says that it lives.", 0.05),
         p("threads", 0, "Threads for decoding, merging and queries; 0: one per core.", 0),
         p("log_level", "info", "What Pulka says of itself on stderr: debug, info, warning, error."),
     )

@@ -6,7 +6,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from pulka import __version__
-from pulka.surfaces.http import deletes, health, ingest, keeping, otlp, problems, query, tables
+from pulka.surfaces.http import deletes, health, ingest, keeping, otlp, problems, query, tables, tail
 from pulka.surfaces.http.observed import Observed
 from pulka.surfaces.http.services import Services
 from pulka.telemetry import Registry
@@ -25,7 +25,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for router in (ingest.router, otlp.router, query.router, tables.router, deletes.router, keeping.router, health.router):
+    for router in (ingest.router, otlp.router, query.router, tail.router, tables.router, deletes.router, keeping.router, health.router):
         app.include_router(router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)

@@ -24,12 +24,21 @@ from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
-from pulka.errors import Misconfigured
+from pulka.errors import BadInput, Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
-from pulka.model.ids import partition_of
+from pulka.model.ids import new_id, partition_of
 from pulka.model.windows import TimeRange
+from pulka.monitors.ask import Asker
+from pulka.monitors.definition import Limits as MonitorLimits
+from pulka.monitors.definitions import Definitions
+from pulka.monitors.lease import Lease
+from pulka.monitors.mail import Mail
+from pulka.monitors.outbox import Outbox, Send
+from pulka.monitors.runner import Runner
+from pulka.monitors.service import Monitors, history_into
+from pulka.monitors.webhook import Webhooks
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
 from pulka.query.tail_filter import Filters, Only
@@ -160,11 +169,15 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         tails = _tails(settings, catalog, writer, objects, conditions, clock, scratch, journal.partitions)
         writer.taken.append(tails.offer)
         stack.callback(tails.close)
+        monitors = _monitors(settings, catalog, engine, writer, intake, clock)
+        monitors.runner.start()
+        stack.push_async_callback(monitors.close)
         _measure(metrics, writer, compactor, rewriter, cache, tails)
+        _measure_monitors(metrics, monitors)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
-            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails,
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors,
             settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -424,6 +437,31 @@ def _tails(
     limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
     filters = Filters(catalog, writer, conditions, engine_over, clock)
     return Tails(filters, catalog, writer, clock, lambda tenant: partition_of(tenant, partitions), limits)
+
+
+def _monitors(settings: Settings, catalog: SqlCatalog, engine: Engine, writer: Writer, intake: Intake, clock: Clock) -> Monitors:
+    limits = MonitorLimits(settings["monitor_every_s_min"], settings["monitor_groups_max"], settings["monitors_max"])
+    webhooks = Webhooks(clock, settings["notify_timeout_s"])
+    senders: dict[str, Send] = {"history": history_into(intake), "webhook": webhooks.send, "email": _no_mail}
+    if settings["smtp_url"]:
+        senders["email"] = Mail(settings["smtp_url"], settings["smtp_from"], settings["notify_timeout_s"]).send
+    definitions = Definitions(catalog, clock, limits, has_mail=bool(settings["smtp_url"]))
+    asker = Asker(engine, catalog, writer, definitions)
+    outbox = Outbox(catalog, clock, senders, settings["notify_retry_s"])
+    lease = Lease(catalog, clock, new_id(clock.now_ns(), clock.random), settings["monitor_lease_s"])
+    runner = Runner(catalog, asker, outbox, lease, clock, groups_max=limits.groups_max)
+    return Monitors(definitions, asker, runner, outbox, catalog, clock, [webhooks.close])
+
+
+async def _no_mail(tenant: str, entry: object) -> None:
+    raise BadInput("this server sends no e-mail: smtp_url is not set")
+
+
+def _measure_monitors(metrics: Registry, monitors: Monitors) -> None:
+    for name in ("evaluations", "changes", "failures", "conflicts"):
+        metrics.gauge(f"pulka_monitors_{name}", f"Monitor {name} since the start", partial(getattr, monitors.runner.counts, name))
+    for name in ("sent", "retries", "failed"):
+        metrics.gauge(f"pulka_notifications_{name}", f"Notifications and history: {name} since the start", partial(getattr, monitors.outbox.counts, name))
 
 
 def _compaction_settings(settings: Settings) -> CompactionSettings:

@@ -28,7 +28,7 @@ EngineOver = Callable[["Only", "Only"], Engine]
 
 _Fields = Mapping[str, frozenset[FieldType]]
 _KNOWN_S = 2.0
-"""How long the types of a table's fields are believed; those of the batches at hand are always looked at."""
+"""How long the types of a table's fields are believed; those of the batches at hand are looked at each time."""
 _NOTHING = TimeRange(0, 0)
 
 
@@ -92,9 +92,10 @@ class Filter:
 
     async def rows(self, batches: Batches) -> AsyncIterator[pa.RecordBatch]:
         """The rows of the batches that it is true of, by time."""
-        if self.parts.clock.monotonic_s() - self._known_s > _KNOWN_S:
+        own = await asyncio.to_thread(_fields, batches)
+        if self._is_news(own) or self.parts.clock.monotonic_s() - self._known_s > _KNOWN_S:
             await self.refresh()
-        fields = await asyncio.to_thread(self._fields, batches)
+        fields = self._with_known(own)
         only = Only(self.parts.catalog, self.table, batches, fields)
         result = await self.parts.engine_over(only, only).run(self.sql, self.tenant, TimeRange(), Limits())
         async for batch in result.batches:
@@ -117,13 +118,23 @@ class Filter:
         where = f" WHERE ({self.where}\n)" if self.where else ""
         return f"SELECT * FROM {quote(self.table)}{where} ORDER BY timestamp"  # noqa: S608 - bound before
 
-    def _fields(self, batches: Batches) -> dict[str, frozenset[FieldType]]:
+    def _is_news(self, fields: _Fields) -> bool:
+        """Whether a field has a type that it was not known to have."""
+        known = self._known.fields
+        return any(path not in known or not types <= known[path].seen for path, types in fields.items())
+
+    def _with_known(self, own: _Fields) -> dict[str, frozenset[FieldType]]:
         """The fields of the batches and of the filter, with every type they were ever seen with; all others would be null."""
-        found: dict[str, frozenset[FieldType]] = {}
-        for _, batch in batches:
-            for path, types in fields_of(batch).items():
-                found[path] = found.get(path, frozenset()) | types
+        found = dict(own)
         for path, known in self._known.fields.items():
             if path in found or path.replace('"', '""') in self.sql:
                 found[path] = found.get(path, frozenset()) | known.seen
         return found
+
+
+def _fields(batches: Batches) -> dict[str, frozenset[FieldType]]:
+    found: dict[str, frozenset[FieldType]] = {}
+    for _, batch in batches:
+        for path, types in fields_of(batch).items():
+            found[path] = found.get(path, frozenset()) | types
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from aiosmtpd.controller import Controller
-from tests.flow.conftest import Up, cli, ndjson
+from tests.flow.conftest import Up, cli, free_port, ndjson
 
 from pulka.monitors.webhook import signature
 
@@ -71,9 +71,9 @@ class Box:
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Box, str]]:
     box = Box()
-    controller = Controller(box, hostname="127.0.0.1", port=0)
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
     controller.start()
-    yield box, f"smtp://127.0.0.1:{controller.server.sockets[0].getsockname()[1]}"
+    yield box, f"smtp://127.0.0.1:{controller.port}"
     controller.stop()
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from tests.flow.conftest import free_port
 
 from pulka.errors import BadInput, Misconfigured, Temporary
 from pulka.monitors.mail import Mail
@@ -112,9 +113,9 @@ class Mailbox:
 def mailbox() -> Iterator[tuple[Mailbox, Any]]:
     box = Mailbox()
     accept = lambda server, session, envelope, mechanism, data: AuthResult(success=data.login == b"u" and data.password == b"p@ss")  # noqa: E731
-    controller = Controller(box, hostname="127.0.0.1", port=0, authenticator=accept, auth_require_tls=False)
+    controller = Controller(box, hostname="127.0.0.1", port=free_port(), authenticator=accept, auth_require_tls=False)
     controller.start()
-    yield box, controller.server.sockets[0].getsockname()[1]
+    yield box, controller.port
     controller.stop()
 
 

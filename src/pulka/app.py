@@ -68,7 +68,7 @@ from pulka.telemetry import Registry
 
 __all__ = [
     "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
-    "run", "serve", "state_lock",
+    "run", "serve", "serve_socket", "state_lock",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -205,6 +205,22 @@ async def serve(settings: Settings, announce: Announce) -> None:
         bound, notes = _bind_all(settings, sockets)
         async with open_lake(settings) as lake:
             await _listen(lake, bound, [*notes, *lake.notes], announce)
+
+
+async def serve_socket(settings: Settings, path: str, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """A lake whose HTTP API listens on a Unix socket only, until `stop`; for one inside another program, whose signals are its own."""
+    async with open_lake(settings) as lake:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.bind(path)
+            sock.listen(128)
+            http = _Server(_uvicorn_config(lake.services))
+            serving = asyncio.create_task(http.serve(sockets=[sock]))
+            ready()
+            await stop.wait()
+            if lake.services.tails:
+                lake.services.tails.close()
+            http.should_exit = True
+            await serving
 
 
 async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce) -> None:

@@ -63,7 +63,7 @@ class Box:
     def __init__(self) -> None:
         self.mails: list[str] = []
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.mails.append(envelope.content.decode())
         return "250 OK"
 

@@ -101,5 +101,8 @@ def _numbers(table: pa.Table, monitor: Monitor) -> pa.ChunkedArray:
 def _texts(values: pa.ChunkedArray) -> list[str | None]:
     if pa.types.is_timestamp(values.type):
         return list(pc.strftime(values).to_pylist())
-    texts: list[str | None] = values.cast(pa.string()).to_pylist()
+    try:
+        texts: list[str | None] = values.cast(pa.string()).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise BadQuery("groups are told apart by plain values, not by nested ones", hint="select a field of it, or cast it to text") from None
     return texts

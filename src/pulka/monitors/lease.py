@@ -4,6 +4,8 @@ The holder's clock and the others' may differ: nothing breaks when two work at o
 compare-and-set too. The lease only keeps them from doing the same twice.
 """
 
+import asyncio
+
 import msgspec
 
 from pulka.errors import Conflict
@@ -25,9 +27,14 @@ class Lease:
     def __init__(self, documents: Documents, clock: Clock, owner: str, ttl_s: float) -> None:
         self._documents, self._clock, self._owner, self._ttl_ns = documents, clock, owner, int(ttl_s * 1e9)
         self._until_ns = 0
+        self._lock = asyncio.Lock()
 
     async def hold(self) -> bool:
         """Take or renew it; False while another has it."""
+        async with self._lock:
+            return await self._hold()
+
+    async def _hold(self) -> bool:
         now_ns = self._clock.now_ns()
         if self._until_ns - now_ns > self._ttl_ns // 2:
             return True

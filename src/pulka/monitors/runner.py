@@ -98,6 +98,9 @@ class Runner:
             self.counts.conflicts += 1  # another process, or a new definition: it is looked at again in the next turn
         except Temporary as error:
             _log.info("monitor %s of tenant %s waits: %s", monitor.name, document.tenant, error)
+        except Exception as error:
+            self.counts.failures += 1  # of ours; the others go on, and this one is tried again
+            _log.warning("monitor %s of tenant %s: %s: %s", monitor.name, document.tenant, type(error).__name__, error)
 
     async def _evaluate(self, tenant: str, monitor: Monitor, state: State, version: int, moment_ns: int) -> State:
         """One moment: ask, decide, and commit the state together with what is to be told of it."""

@@ -11,6 +11,7 @@
 The id of an event is where to resume behind it: `after`, or `Last-Event-ID`, which browsers send by themselves.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -79,14 +80,14 @@ async def _events(subscription: Subscription) -> AsyncIterator[bytes]:
     try:
         async with aclosing(subscription.deliveries()) as deliveries:  # type: ignore[type-var]
             async for delivery in deliveries:
-                yield b"".join(_of(delivery))
+                yield await asyncio.to_thread(_of, delivery) if delivery.rows else _of(delivery)
     except PulkaError as error:
         yield _event("problem", error.as_dict())
     else:
         yield _event("end", {"reason": "the server stops"})
 
 
-def _of(delivery: Delivery) -> list[bytes]:
+def _of(delivery: Delivery) -> bytes:
     """A delivery as one piece, whose last event alone has an id: what breaks off midway comes again."""
     told: list[tuple[str, object]] = []
     if delivery.gap:
@@ -98,7 +99,7 @@ def _of(delivery: Delivery) -> list[bytes]:
     if delivery.over_rate:
         told.append(("dropped", {"rows": delivery.over_rate, "reason": "rate"}))
     told = told or [("heartbeat", {})]
-    return [_event(name, data, delivery.upto if number == len(told) else None) for number, (name, data) in enumerate(told, 1)]
+    return b"".join(_event(name, data, delivery.upto if number == len(told) else None) for number, (name, data) in enumerate(told, 1))
 
 
 def _present(row: dict[str, object]) -> dict[str, object]:

@@ -41,8 +41,7 @@ from pulka.monitors.service import Monitors, history_into
 from pulka.monitors.webhook import Webhooks
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
-from pulka.query.tail_filter import Filters, Only
-from pulka.query.tails import Tails, TailSettings
+from pulka.query.tails import Filters, Only, Tails, TailSettings
 from pulka.seams import Catalog, Clock, Engine, Fragment
 from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog

@@ -12,8 +12,7 @@ from pulka.errors import BadInput, BadQuery, NotFound, Temporary
 from pulka.model.rules import Delete, Retention
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
-from pulka.query.tail_filter import Filters
-from pulka.query.tails import Tails, TailSettings
+from pulka.query.tails import Filters, Tails, TailSettings
 from pulka.seams import Amendment, Position, Record
 from pulka.testing.clock import FakeClock
 
@@ -162,7 +161,7 @@ def test_a_stuck_reader_costs_a_bounded_amount_and_is_told(lake: Lake) -> None:
         for n in range(100):
             live.come({"n": n, "message": "x" * 1000})
         assert reader._queue.bytes <= 20_000
-        assert reader._held.queue.bytes <= 20_000
+        assert live.tails._topics["acme", "logs"].held.queue.bytes <= 20_000
         rows: list[int] = []
         dropped = 0
         async for delivery in reader.deliveries():

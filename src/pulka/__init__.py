@@ -5,11 +5,26 @@ Guarantees: what was acknowledged is durable, visible within a second, exactly o
 Never: keeps data in a format only Pulka can read.
 """
 
+import os
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from pulka.surfaces.client.connection import Connection
+
+__all__ = ["__version__", "connect"]
 
 try:
     __version__ = version("pulka")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
+
+
+def connect(target: str | os.PathLike[str] = "http://127.0.0.1:7710", *, tenant: str = "default", create: bool = False) -> "Connection":
+    """A connection to the lake at a URL; or to the one in a state directory, opened in this process. See docs/python.md.
+
+    Misconfigured when a server holds the directory, or when it does not exist and `create` is not set.
+    """
+    from pulka.surfaces.client.connection import open_connection  # only now: `import pulka` stays light
+
+    return open_connection(target, tenant=tenant, create=create)

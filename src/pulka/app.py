@@ -17,21 +17,32 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import uvicorn
 from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
-from pulka.errors import Misconfigured
+from pulka.errors import BadInput, Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
+from pulka.model.ids import new_id, partition_of
 from pulka.model.windows import TimeRange
+from pulka.monitors.ask import Asker
+from pulka.monitors.definition import Limits as MonitorLimits
+from pulka.monitors.definitions import Definitions
+from pulka.monitors.lease import Lease
+from pulka.monitors.mail import Mail
+from pulka.monitors.outbox import Outbox, Send
+from pulka.monitors.runner import Runner
+from pulka.monitors.service import Monitors, history_into
+from pulka.monitors.webhook import Webhooks
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
-from pulka.seams import Clock, Fragment
+from pulka.query.tails import Filters, Only, Tails, TailSettings
+from pulka.seams import Catalog, Clock, Engine, Fragment
 from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import Finding, check
@@ -56,7 +67,7 @@ from pulka.telemetry import Registry
 
 __all__ = [
     "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
-    "run", "serve", "state_lock",
+    "run", "serve", "serve_socket", "state_lock",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -154,11 +165,18 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
         rewriter.start()
         stack.push_async_callback(rewriter.close)
-        _measure(metrics, writer, compactor, rewriter, cache)
+        tails = _tails(settings, catalog, writer, objects, conditions, clock, scratch, journal.partitions)
+        writer.taken.append(tails.offer)
+        stack.callback(tails.close)
+        monitors = _monitors(settings, catalog, engine, writer, intake, clock)
+        monitors.runner.start()
+        stack.push_async_callback(monitors.close)
+        _measure(metrics, writer, compactor, rewriter, cache, tails)
+        _measure_monitors(metrics, monitors)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
-            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]),
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors,
             settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -188,6 +206,22 @@ async def serve(settings: Settings, announce: Announce) -> None:
             await _listen(lake, bound, [*notes, *lake.notes], announce)
 
 
+async def serve_socket(settings: Settings, path: str, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """A lake whose HTTP API listens on a Unix socket only, until `stop`; for one inside another program, whose signals are its own."""
+    async with open_lake(settings) as lake:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.bind(path)
+            sock.listen(128)
+            http = _Server(_uvicorn_config(lake.services))
+            serving = asyncio.create_task(http.serve(sockets=[sock]))
+            ready()
+            await stop.wait()
+            if lake.services.tails:
+                lake.services.tails.close()
+            http.should_exit = True
+            await serving
+
+
 async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -200,6 +234,8 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
             await _listen_grpc(lake, stack, addresses, notes)
         announce(addresses, notes)
         await stop.wait()
+        if lake.services.tails:
+            lake.services.tails.close()
         http.should_exit = True
         await serving
 
@@ -402,6 +438,47 @@ def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects,
     )  # fmt: skip
 
 
+def _tails(
+    settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int
+) -> Tails:  # fmt: skip
+    def engine_over(catalog: Only, fresh: Only) -> Engine:
+        """One thread, so that rows keep their order; a tail counts all rows it finds."""
+        return DataFusionEngine(
+            cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
+            threads=1, scratch=scratch, retention_s=settings["retention_s"],
+        )  # fmt: skip
+
+    names = ("buffer_bytes_max", "rows_per_s", "subscribers_max", "heartbeat_s")
+    limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
+    filters = Filters(catalog, writer, conditions, engine_over, clock)
+    return Tails(filters, catalog, writer, clock, lambda tenant: partition_of(tenant, partitions), limits)
+
+
+def _monitors(settings: Settings, catalog: SqlCatalog, engine: Engine, writer: Writer, intake: Intake, clock: Clock) -> Monitors:
+    limits = MonitorLimits(settings["monitor_every_s_min"], settings["monitor_groups_max"], settings["monitors_max"])
+    webhooks = Webhooks(clock, settings["notify_timeout_s"])
+    senders: dict[str, Send] = {"history": history_into(intake), "webhook": webhooks.send, "email": _no_mail}
+    if settings["smtp_url"]:
+        senders["email"] = Mail(settings["smtp_url"], settings["smtp_from"], settings["notify_timeout_s"]).send
+    definitions = Definitions(catalog, clock, limits, has_mail=bool(settings["smtp_url"]))
+    asker = Asker(engine, catalog, writer, definitions)
+    outbox = Outbox(catalog, clock, senders, settings["notify_retry_s"])
+    lease = Lease(catalog, clock, new_id(clock.now_ns(), clock.random), settings["monitor_lease_s"])
+    runner = Runner(catalog, asker, outbox, lease, clock, groups_max=limits.groups_max)
+    return Monitors(definitions, asker, runner, outbox, catalog, clock, [webhooks.close])
+
+
+async def _no_mail(tenant: str, entry: object) -> None:
+    raise BadInput("this server sends no e-mail: smtp_url is not set")
+
+
+def _measure_monitors(metrics: Registry, monitors: Monitors) -> None:
+    for name in ("evaluations", "changes", "failures", "conflicts"):
+        metrics.gauge(f"pulka_monitors_{name}", f"Monitor {name} since the start", partial(getattr, monitors.runner.counts, name))
+    for name in ("sent", "retries", "failed"):
+        metrics.gauge(f"pulka_notifications_{name}", f"Notifications and history: {name} since the start", partial(getattr, monitors.outbox.counts, name))
+
+
 def _compaction_settings(settings: Settings) -> CompactionSettings:
     return CompactionSettings(
         fragments_per_class=settings["compaction_inputs"],
@@ -441,13 +518,15 @@ def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:
 
 
 def _measure(
-    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None
+    metrics: Registry, writer: Writer, compactor: Compactor, rewriter: Rewriter, cache: FragmentCache | None, tails: Tails
 ) -> None:  # fmt: skip
     """What the stages count, at /metrics."""
     gauge = metrics.gauge
     gauge("pulka_writer_buffered_bytes", "Arrow bytes that are not in a fragment yet", lambda: writer.buffered_bytes)
     for name in ("flushes", "fragments", "rows", "bytes", "failures", "conflicts"):
         gauge(f"pulka_writer_{name}", f"Writer {name} since the start", partial(getattr, writer.counts, name))
+    gauge("pulka_tail_subscribers", "Live tails at this moment", lambda: tails.subscribers)
+    gauge("pulka_tail_dropped_rows", "Rows that live tails did not show, since the start", lambda: tails.dropped_rows)
     gauge("pulka_compaction_pending", "Days of a table with something to merge, now or once a window has ended", lambda: compactor.pending)
     for name in ("merges", "rows", "bytes_read", "bytes_written", "failures", "conflicts", "collected"):
         gauge(f"pulka_compaction_{name}", f"Compaction {name} since the start", partial(getattr, compactor.counts, name))

@@ -27,6 +27,7 @@ class Parameter:
     default: Value
     sentence: str
     minimum: float | None = None
+    secret: bool = False
 
     @property
     def env(self) -> str:
@@ -87,6 +88,18 @@ def _parameters() -> tuple[Parameter, ...]:
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),
+        p("tail_buffer_bytes_max", 8 * _MIB, "Bytes that wait for one reader of a live tail; what does not fit is dropped and counted. As much is held for readers that come back.", 1024),
+        p("tail_rows_per_s", 1000.0, "Events one live tail shows per second; more are dropped and counted.", 0.1),
+        p("tail_subscribers_max", 16, "Live tails of one tenant at once.", 1),
+        p("tail_heartbeat_s", 10.0, "How often a live tail without events says that it lives.", 0.05),
+        p("monitors_max", 200, "Monitors of one tenant.", 1),
+        p("monitor_groups_max", 100, "Groups of one monitor that have a state; more are left out and counted.", 1),
+        p("monitor_every_s_min", 10, "The shortest time between two evaluations of a monitor.", 1),
+        p("monitor_lease_s", 15.0, "How long monitors stand still when the process that evaluates them dies and others share its catalog.", 0.5),
+        p("notify_timeout_s", 10.0, "How long one attempt to send a notification may take.", 0.1),
+        p("notify_retry_s", 86_400.0, "How long a notification is tried again before it is given up.", 0),
+        p("smtp_url", "", "Mail server for notifications: `smtp://`, `smtps://` or `smtp+starttls://`, with `user:password@` if need be; empty: none.", secret=True),
+        p("smtp_from", "pulka@localhost", "Sender of notifications by e-mail."),
         p("threads", 0, "Threads for decoding, merging and queries; 0: one per core.", 0),
         p("edge_otlp_url", "http://127.0.0.1:4318", "Where `pulka edge run` sends: the base URL of an OTLP receiver over HTTP."),
         p("edge_otlp_headers", "", "Headers of its requests, as `authorization=Bearer x,x-tenant=y`."),

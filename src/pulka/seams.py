@@ -21,7 +21,7 @@ from pulka.model.rules import Delete, Hold, Removal, Retention, Rules
 from pulka.model.windows import TimeRange
 
 __all__ = [
-    "Amendment", "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease",
+    "Amendment", "Catalog", "Clock", "ColumnStats", "Columns", "DedupKey", "Document", "Documents", "Edit", "Engine", "Fragment", "FragmentFiles", "Fresh", "Journal", "Lease",
     "Limits", "Matching", "ObjectStore", "Position", "Publication", "QueryStats", "Record", "Result", "Snapshot", "TableInfo", "Usage",
 ]  # fmt: skip
 
@@ -258,6 +258,40 @@ class Catalog(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A small named value of a tenant that a part of Pulka keeps in the catalog under its `kind`: JSON, opaque to the catalog."""
+
+    kind: str
+    tenant: str
+    name: str
+    version: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A document in, or out with `body` None, provided that it is at version `expected`, which the catalog counts from 1; 0: there is none."""
+
+    kind: str
+    tenant: str
+    name: str
+    expected: int
+    body: str | None
+
+
+class Documents(Protocol):
+    """The part of the catalog that keeps definitions and small states, by compare-and-set."""
+
+    async def documents(self, kind: str, tenant: str | None = None, name: str | None = None) -> Sequence[Document]:
+        """Those of a kind, of one tenant or name when given, sorted by tenant and name."""
+        ...
+
+    async def edit(self, edits: Sequence[Edit]) -> None:
+        """All of the edits in one transaction; Conflict, and nothing changed, when one of them is not at its version."""
+        ...
 
 
 class Matching(Protocol):

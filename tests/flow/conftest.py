@@ -63,8 +63,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """start(**settings) runs `pulka up`; the same state directory within a test unless given another."""
     running: list[Up] = []
 
-    def run(state: Path | None = None, **settings: object) -> Up:
-        port, grpc_port = free_port(), free_port()
+    def run(state: Path | None = None, port: int = 0, **settings: object) -> Up:
+        port, grpc_port = port or free_port(), free_port()
         log = tmp_path / f"up-{len(running)}.log"
         settings = {"otlp_grpc_listen": f"127.0.0.1:{grpc_port}", **settings}
         env = environment(state or tmp_path / "state", http_listen=f"127.0.0.1:{port}", **settings)

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-import pyarrow as pa
-
-from pulka.model.fields import RESIDUAL, FieldType, columns_of
+from pulka.model.batches import fields_of
+from pulka.model.fields import FieldType
 from pulka.seams import Record
 
 __all__ = ["Buffer", "Buffers", "Entry"]
@@ -69,7 +67,7 @@ class Buffer:
         for entry in self.entries:
             if entry.sequence > self._fields_upto:
                 self._fields_upto = entry.sequence
-                for path, types in _fields_of(entry.record.batch).items():
+                for path, types in fields_of(entry.record.batch).items():
                     self._fields[path] = self._fields.get(path, frozenset()) | types
         return self._fields
 
@@ -100,15 +98,16 @@ class Buffers:
             self._by_table.setdefault(tenant, {}).setdefault(table, []).append(self._by_key[key])
         return self._by_key[key]
 
-    def add(self, buffer: Buffer, record: Record, now_s: float) -> None:
-        """Append a record, unless it is buffered or published already."""
+    def add(self, buffer: Buffer, record: Record, now_s: float) -> bool:
+        """Append a record, unless it is buffered or published already; whether it was appended."""
         last = buffer.entries[-1].sequence if buffer.entries else buffer.published
         if record.position.sequence <= last:
-            return
+            return False
         size = record.batch.get_total_buffer_size() + _COLUMN_OVERHEAD_BYTES * record.batch.num_columns
         buffer.entries.append(Entry(record, size, now_s))
         buffer.bytes += size
         self.bytes += size
+        return True
 
     def drop(self, buffer: Buffer, upto: int) -> None:
         """Forget records that are published."""
@@ -135,25 +134,3 @@ class Buffers:
     def of_tenant(self, tenant: str) -> Mapping[str, Sequence[Buffer]]:
         """The buffers of a tenant by table."""
         return self._by_table.get(tenant, {})
-
-
-def _fields_of(batch: pa.RecordBatch) -> dict[str, frozenset[FieldType]]:
-    fields: dict[str, frozenset[FieldType]] = {}
-    for column in columns_of(batch.schema):
-        fields[column.path] = fields.get(column.path, frozenset()) | {column.type}
-    if batch.schema.get_field_index(RESIDUAL) >= 0:
-        for path, types in _residual_fields(batch.column(RESIDUAL)).items():
-            fields[path] = fields.get(path, frozenset()) | types
-    return fields
-
-
-def _residual_fields(column: pa.StringArray) -> dict[str, set[FieldType]]:
-    """Sparse fields of one batch. Reads every object; done once per batch and only when a query asks."""
-    found: dict[str, set[FieldType]] = {}
-    for text in column.drop_null().to_pylist():
-        for path, value in msgspec.json.decode(text).items():
-            found.setdefault(path, set()).add(_TYPES.get(type(value), "json"))
-    return found
-
-
-_TYPES: dict[type, FieldType] = {bool: "bool", int: "i64", float: "f64", str: "str"}

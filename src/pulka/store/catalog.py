@@ -30,7 +30,8 @@ from pulka.errors import Conflict
 from pulka.model.fields import FieldType
 from pulka.model.rules import Rules
 from pulka.model.windows import TimeRange
-from pulka.seams import Amendment, Clock, DedupKey, Fragment, Publication, Snapshot, TableInfo, Usage
+from pulka.seams import Amendment, Clock, DedupKey, Document, Edit, Fragment, Publication, Snapshot, TableInfo, Usage
+from pulka.store import catalog_documents as kept
 from pulka.store import catalog_rules as rules
 from pulka.store import schema
 from pulka.store.column_stats import Stats, StatsCache, encode_stats
@@ -49,7 +50,7 @@ _Out = TypeVar("_Out")
 
 
 class SqlCatalog:
-    """`pulka.seams.Catalog` over a database; calls run on the catalog's own few threads."""
+    """`pulka.seams.Catalog` and `Documents` over a database; calls run on the catalog's own few threads."""
 
     def __init__(
         self, url: str, clock: Clock, *, connections: int = 4, cache_bytes: int = 64 << 20, busy_timeout_s: float = 10
@@ -138,6 +139,24 @@ class SqlCatalog:
         def write() -> None:
             with self._database.write() as connection:
                 rules.amend(connection, change, self._clock.now_ns())
+
+        await self._run(write)
+
+    async def documents(self, kind: str, tenant: str | None = None, name: str | None = None) -> Sequence[Document]:
+        """`pulka.seams.Documents`."""
+
+        def read() -> Sequence[Document]:
+            with self._database.read() as connection:
+                return kept.read(connection, kind, tenant, name)
+
+        return await self._run(read)
+
+    async def edit(self, edits: Sequence[Edit]) -> None:
+        """`pulka.seams.Documents`."""
+
+        def write() -> None:
+            with self._database.write() as connection:
+                kept.edit(connection, edits)
 
         await self._run(write)
 

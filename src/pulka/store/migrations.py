@@ -20,6 +20,10 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE holds (id TEXT NOT NULL, tenant TEXT NOT NULL, table_name TEXT NOT NULL, start_ns BIGINT, end_ns BIGINT, "
         "reason TEXT NOT NULL, created_ns BIGINT NOT NULL, created_by TEXT NOT NULL, PRIMARY KEY (id))",
     ),
+    2: (
+        "CREATE TABLE documents (kind TEXT NOT NULL, tenant TEXT NOT NULL, name TEXT NOT NULL, version BIGINT NOT NULL, "
+        "body TEXT NOT NULL, PRIMARY KEY (kind, tenant, name))",
+    ),
 }
 
 

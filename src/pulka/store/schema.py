@@ -2,9 +2,9 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, text
 
-__all__ = ["SCHEMA_VERSION", "dedup", "deletes", "fields", "fragments", "holds", "metadata", "positions", "retention", "version"]
+__all__ = ["SCHEMA_VERSION", "dedup", "deletes", "documents", "fields", "fragments", "holds", "metadata", "positions", "retention", "version"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """A change of this file is a new version and a step in `migrations.py`."""
 
 metadata = MetaData()
@@ -116,4 +116,14 @@ holds = Table(
     Column("reason", Text, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
 )

@@ -80,6 +80,8 @@ class Writer:
         self.counts = WriterCounts()
         self.flushed: list[Callable[[Publication], None]] = []
         """Called with each publication after it is committed; must return at once."""
+        self.taken: list[Callable[[Record], None]] = []
+        """Called with each acknowledged record once queries see it, again after a replay; must return at once."""
         self._journal, self._catalog, self._objects, self._clock = journal, catalog, objects, clock
         self._settings = settings or WriterSettings()
         self._buffers = Buffers()
@@ -180,11 +182,13 @@ class Writer:
 
     def _take(self, record: Record, published: int) -> None:
         buffer = self._buffers.get(record.position.partition, record.tenant, record.table, published)
-        self._buffers.add(buffer, record, self._clock.monotonic_s())
+        added = self._buffers.add(buffer, record, self._clock.monotonic_s())
         self._read_upto[record.position.partition] = record.position.sequence
         self.counts.records += 1
         if buffer.bytes >= self._settings.flush_bytes or self._buffers.bytes > self._settings.buffer_bytes_max:
             self._wake.set()
+        for tell in self.taken if added else ():
+            tell(record)
 
     async def _until_room(self) -> None:
         while self._buffers.bytes > self._settings.buffer_bytes_hard:

@@ -18,9 +18,10 @@ ALLOWED = {
     "config": {"errors"},
     "demo": set(),
     **dict.fromkeys(STAGES, GROUND),
+    "monitors": GROUND | {"intake", "query"},
     "testing": GROUND | STAGES,
-    "surfaces": GROUND | STAGES | {"config", "app"},
-    "app": GROUND | STAGES | {"config", "surfaces"},
+    "surfaces": GROUND | STAGES | {"config", "app", "monitors"},
+    "app": GROUND | STAGES | {"config", "monitors", "surfaces"},
 }
 
 

@@ -3,19 +3,16 @@
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import click
 import httpx
 
 from pulka import config, errors
+from pulka.surfaces.client.problems import raise_problem
 
 __all__ = ["asker", "base_url", "connect", "raise_problem", "url_option"]
 
 url_option = click.option("--url", envvar="PULKA_URL", help="Where Pulka listens; default: the configured address.")
-_BY_KIND: dict[str, type[errors.PulkaError]] = {
-    kind.kind: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PulkaError)
-}
 
 
 def base_url(url: str | None) -> str:
@@ -41,21 +38,3 @@ def connect(url: str | None) -> Iterator[httpx.Client]:
         raise errors.Temporary(f"nothing listens at {base}", hint="start Pulka with `pulka up`, or name it with --url") from error
     except httpx.TransportError as error:
         raise errors.Temporary(f"the connection to {base} broke ({type(error).__name__})", hint="try again") from error
-
-
-def raise_problem(response: httpx.Response) -> None:
-    """Raise the error that a problem document describes; nothing when the answer is good."""
-    if response.is_success:
-        return
-    response.read()
-    problem = _problem(response)
-    kind = _BY_KIND.get(str(problem.get("kind")), errors.Temporary if response.status_code in (429, 503) else errors.PulkaError)
-    raise kind(str(problem.get("detail") or problem.get("title") or response.reason_phrase), hint=str(problem.get("hint", "")))
-
-
-def _problem(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {"title": f"HTTP {response.status_code}"}
-    return body if isinstance(body, dict) else {}

@@ -26,7 +26,7 @@ def show(origin: bool, format_: str | None) -> None:
     rows = [
         {
             "setting": s.parameter.name,
-            "value": _shown(s.parameter.name, s.value),
+            "value": _shown(s.parameter, s.value),
             "origin": s.origin,
             "environment": s.parameter.env,
             "meaning": s.parameter.sentence,
@@ -36,9 +36,11 @@ def show(origin: bool, format_: str | None) -> None:
     print_rows(rows, format_, ["setting", "value", "origin", "environment", "meaning"] if origin else ["setting", "value"])
 
 
-def _shown(name: str, value: object) -> object:
-    """A catalog URL may hold a password: it is never shown."""
-    if name != "catalog_url" or not value:
+def _shown(parameter: settings.Parameter, value: object) -> object:
+    """A URL may hold a password: it is never shown."""
+    if parameter.secret and value:
+        return "…"
+    if parameter.name != "catalog_url" or not value:
         return value
     from sqlalchemy.engine import make_url
 

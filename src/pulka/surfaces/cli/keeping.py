@@ -7,7 +7,7 @@ import click
 from pulka.surfaces.cli.client import asker, connect, raise_problem, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
 
-__all__ = ["hold", "retention"]
+__all__ = ["ask", "hold", "retention", "tenant_option"]
 
 _POLICY = ["id", "table", "where", "keep_s", "created_at", "created_by"]
 _HOLD = ["id", "table", "from", "to", "reason", "created_at", "created_by"]
@@ -42,7 +42,7 @@ def set_policy(table: str, keep: str, where: str | None, tenant: str, format_: s
 @url_option
 def list_policies(tenant: str, format_: str | None, url: str | None) -> None:
     """List the policies."""
-    found = _ask("GET", "/api/v1/retention", None, tenant, url)
+    found = ask("GET", "/api/v1/retention", None, tenant, url)
     print_rows(found["policies"], format_, _POLICY)
     kept = f"{found['default_s']:,} s" if found["default_s"] else "for ever"
     click.echo(f"tables without a policy are kept {kept} (the setting `retention_s`)", err=True)
@@ -85,7 +85,7 @@ def set_hold(
 @url_option
 def list_holds(tenant: str, format_: str | None, url: str | None) -> None:
     """List the holds."""
-    print_rows(_ask("GET", "/api/v1/holds", None, tenant, url)["holds"], format_, _HOLD)
+    print_rows(ask("GET", "/api/v1/holds", None, tenant, url)["holds"], format_, _HOLD)
 
 
 @hold.command("rm")
@@ -101,10 +101,11 @@ def release(wanted: str, tenant: str, format_: str | None, url: str | None) -> N
 def _one(
     method: str, path: str, body: dict[str, Any] | None, tenant: str, url: str | None, format_: str | None, columns: list[str]
 ) -> None:  # fmt: skip
-    print_rows([_ask(method, path, body, tenant, url)], format_, columns)
+    print_rows([ask(method, path, body, tenant, url)], format_, columns)
 
 
-def _ask(method: str, path: str, body: dict[str, Any] | None, tenant: str, url: str | None) -> dict[str, Any]:
+def ask(method: str, path: str, body: dict[str, Any] | None, tenant: str, url: str | None) -> dict[str, Any]:
+    """The JSON answer of one request."""
     with connect(url) as client:
         response = client.request(method, path, json=body, headers={"X-Pulka-Tenant": tenant})
         raise_problem(response)

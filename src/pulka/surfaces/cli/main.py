@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "ingest": "pulka.surfaces.cli.ingest:ingest",
     "query": "pulka.surfaces.cli.query:query",
     "tail": "pulka.surfaces.cli.tail:tail",
+    "saved": "pulka.surfaces.cli.saved:saved",
+    "monitor": "pulka.surfaces.cli.monitor:monitor",
     "store": "pulka.surfaces.cli.store:store",
     "edge": "pulka.surfaces.cli.edge:edge",
     "doctor": "pulka.surfaces.cli.doctor:doctor",

@@ -22,7 +22,7 @@ import pyarrow.csv
 from pulka.errors import BadInput, PulkaError
 from pulka.seams import QueryStats, Result
 
-__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339", "stamp"]
+__all__ = ["MEDIA_TYPES", "Format", "choose_format", "encode", "rfc3339", "rows_of", "stamp"]
 
 Format = Literal["json", "ndjson", "csv", "arrow"]
 MEDIA_TYPES: dict[Format, str] = {
@@ -60,7 +60,7 @@ async def _json(result: Result) -> AsyncIterator[bytes]:
     comma = b""
     try:
         async for batch in result.batches:
-            for rows in _rows(batch):
+            for rows in rows_of(batch):
                 yield comma + _to_json(rows)[1:-1]
                 comma = b","
     except PulkaError as error:
@@ -73,7 +73,7 @@ async def _ndjson(result: Result) -> AsyncIterator[bytes]:
     encoder = msgspec.json.Encoder(decimal_format="string")
     try:
         async for batch in result.batches:
-            for rows in _rows(batch):
+            for rows in rows_of(batch):
                 yield encoder.encode_lines(rows)
     except PulkaError as error:
         yield b'{"_error":' + _to_json(error.as_dict()) + b"}\n"
@@ -114,7 +114,7 @@ def _checked(name: str) -> Format:
     return cast(Format, name)
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[list[dict[str, object]]]:
+def rows_of(batch: pa.RecordBatch) -> Iterator[list[dict[str, object]]]:
     """Rows as objects, a slice at a time: the one place where a result becomes Python objects; its rows are limited."""
     for start in range(0, batch.num_rows, _SLICE_ROWS):
         part = batch.slice(start, _SLICE_ROWS)

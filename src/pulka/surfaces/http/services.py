@@ -9,12 +9,14 @@ from fastapi import Depends, Header, Request
 from pulka.errors import NotFound
 from pulka.intake import Intake
 from pulka.model.tables import DEFAULT_TENANT, check_tenant
+from pulka.monitors.service import Monitors
+from pulka.query.tails import Tails
 from pulka.seams import Catalog, Clock, Engine, Fresh
 from pulka.store.deletes import Deletes
 from pulka.store.retention import Keeping
 from pulka.telemetry import Registry
 
-__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "Services", "ServicesOf", "TenantOf", "services_of"]
+__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "Services", "ServicesOf", "TailsOf", "TenantOf", "services_of"]
 
 Check = Callable[[], Awaitable[str]]
 """Empty when all is well, else one sentence that says what is wrong."""
@@ -42,6 +44,8 @@ class Services:
     fresh: Fresh | None = None
     deletes: Deletes | None = None
     keeping: Keeping | None = None
+    tails: Tails | None = None
+    monitors: Monitors | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     metrics: Registry = field(default_factory=Registry)
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -65,6 +69,14 @@ async def _keeping(request: Request) -> Keeping:
     return services_of(request).keeping or _missing()
 
 
+async def _tails(request: Request) -> Tails:
+    return services_of(request).tails or _missing()
+
+
+async def _monitors(request: Request) -> Monitors:
+    return services_of(request).monitors or _missing()
+
+
 def _missing() -> NoReturn:
     raise NotFound("this server only reads", hint="ask the one that takes events")
 
@@ -76,4 +88,6 @@ async def _tenant(x_pulka_tenant: Annotated[str, Header(description="Whose data 
 ServicesOf = Annotated[Services, Depends(_services)]
 DeletesOf = Annotated[Deletes, Depends(_deletes)]
 KeepingOf = Annotated[Keeping, Depends(_keeping)]
+MonitorsOf = Annotated[Monitors, Depends(_monitors)]
+TailsOf = Annotated[Tails, Depends(_tails)]
 TenantOf = Annotated[str, Depends(_tenant)]

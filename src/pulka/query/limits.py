@@ -15,7 +15,7 @@ from pulka.errors import LimitExceeded, PulkaError
 from pulka.query.text import plain
 from pulka.seams import Clock, Limits, QueryStats
 
-__all__ = ["Bounds", "Deadline", "Running", "bounded", "bounds"]
+__all__ = ["Bounds", "Deadline", "Running", "bounded", "bounds", "unbounded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,13 @@ async def bounded(
             yield plain(batch.slice(0, left))
         if stats.truncated:
             return
+
+
+async def unbounded(running: Running, deadline: Deadline, translate: Callable[[Exception], PulkaError]) -> AsyncGenerator[pa.RecordBatch, None]:
+    """All batches of a query whose rows do not leave it."""
+    while (batch := await _translated(deadline.of(running.next()), translate)) is not None:
+        if batch.num_rows:
+            yield batch
 
 
 async def _translated(work: Awaitable[Any], translate: Callable[[Exception], PulkaError]) -> Any:

@@ -420,7 +420,11 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
 
 
 def _http_settings(settings: Settings) -> HttpSettings:
-    return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
+    return HttpSettings(
+        query_rows_max=settings["query_rows"],
+        summary_bytes_max=settings["query_memory_bytes"] // 4,
+        grpc_message_bytes_max=settings["body_bytes_max"],
+    )
 
 
 def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:

@@ -15,6 +15,7 @@ from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
 from pulka.query.binding import Place, Prepared, bind, scans
 from pulka.query.flagged import Flagged, flagged, marked, pieces
+from pulka.query.functions import Surroundings, expand
 from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds, unbounded
 from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
 from pulka.query.plan import Use, uses
@@ -25,7 +26,7 @@ from pulka.query.search_scan import search
 from pulka.query.session import open_session, read_only
 from pulka.query.source import Source
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result, Scanned
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result, Scanned
 
 __all__ = ["DataFusionEngine"]
 
@@ -213,6 +214,7 @@ class DataFusionEngine:
         return done
 
     def _plan(self, query: _Query, sql: str) -> Prepared:
+        sql = self._expanded(query, sql)
         tables = mentioned(sql, query.known)
         session = query.session()
         query.functions = [*session.udfs(), *session.udafs(), *session.udwfs()]
@@ -220,6 +222,9 @@ class DataFusionEngine:
             session.register_record_batches(table.name, [[table.empty()]])
         sql, frame = self._resolve(query, session, quote_paths(sql, tables), tables)
         return Prepared(sql, tables, frame.schema(), self._guarded(query, lambda: uses(frame, tables)))
+
+    def _expanded(self, query: _Query, sql: str) -> str:
+        return expand(sql, Surroundings(mentioned(sql, query.known), query.window, self._clock.now_ns()))
 
     def _resolve(
         self, query: _Query, session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]

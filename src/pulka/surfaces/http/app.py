@@ -6,7 +6,20 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from pulka import __version__
-from pulka.surfaces.http import deletes, health, ingest, keeping, otlp, problems, query, tables
+from pulka.surfaces.http import (
+    compare,
+    context,
+    deletes,
+    health,
+    ingest,
+    keeping,
+    otlp,
+    patterns,
+    problems,
+    query,
+    tables,
+    traces,
+)
 from pulka.surfaces.http.observed import Observed
 from pulka.surfaces.http.services import Services
 from pulka.telemetry import Registry
@@ -25,8 +38,8 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for router in (ingest.router, otlp.router, query.router, tables.router, deletes.router, keeping.router, health.router):
-        app.include_router(router)
+    for part in (ingest, otlp, query, compare, patterns, context, traces, tables, deletes, keeping, health):
+        app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)
     return app

@@ -149,6 +149,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             threads=settings.threads,
             scratch=scratch,
             retention_s=settings["retention_s"],
+            processes=settings["query_concurrency"],
         )
         conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)

@@ -29,12 +29,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Prepared:
-    """A query bound to its tables."""
+    """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name."""
 
     sql: str
     tables: Mapping[str, LogicalTable]
     schema: pa.Schema
     uses: Mapping[str, Use]
+    joins: bool = False
+    opaque: bool = False
+    functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,27 +10,27 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import Corrupt, PulkaError, Temporary
+from pulka.errors import BadQuery, Corrupt, PulkaError, Temporary
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
+from pulka.query.apart import Apart, grows, multiplies
 from pulka.query.binding import Place, Prepared, bind, scans
 from pulka.query.flagged import Flagged, flagged, marked, pieces
-from pulka.query.functions import Surroundings, expand
-from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds, unbounded
-from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
-from pulka.query.plan import Use, uses
+from pulka.query.limits import Batches, Bounds, Deadline, Running, bounded, bounds, unbounded
+from pulka.query.names import check_select
+from pulka.query.plan import Use
+from pulka.query.planning import prepare
 from pulka.query.prune import prune
 from pulka.query.removal import Hidden
 from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.search_scan import search
-from pulka.query.session import open_session, read_only
+from pulka.query.session import open_session
 from pulka.query.source import Source
 from pulka.query.text import plain_schema
 from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result, Scanned
 
 __all__ = ["DataFusionEngine"]
 
-_NAMES_TRIED_MAX = 64
 _PLANS_MAX = 5
 T = TypeVar("T")
 
@@ -47,25 +47,31 @@ class _Query:
     scratch: "tempfile.TemporaryDirectory[str]"
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
-    functions: list[str] = field(default_factory=list)
     paths: Mapping[str, Path] = field(default_factory=dict)
     unreadable: bool = False
+    apart: Apart | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Let go of everything. What runs apart is killed by the timer too, which ends for a result nobody reads."""
         self.deadline.close()
         self.scratch.cleanup()
+        if self.apart is not None:
+            await self.apart.end()
 
     def place(self) -> Place:
         return Place(self.paths, Path(self.scratch.name))
 
     def translate(self, error: Exception) -> PulkaError:
-        told = messages.translate(error, self.known, self.functions)
+        told = messages.translate(error, self.known)
         self.unreadable |= isinstance(told, Corrupt | Temporary)
         return told
 
     def session(self) -> SessionContext:
-        spill = Path(self.scratch.name, "spill")
-        return open_session(self.bounds.memory_bytes, self.engine.threads, spill)
+        return open_session(self.bounds.memory_bytes, self.engine.threads, self.spill)
+
+    @property
+    def spill(self) -> Path:
+        return Path(self.scratch.name, "spill")
 
 
 class DataFusionEngine:
@@ -85,6 +91,7 @@ class DataFusionEngine:
         threads: int = 2,
         scratch: Path | None = None,
         retention_s: int = 0,
+        processes: int = 4,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
@@ -95,6 +102,7 @@ class DataFusionEngine:
         self._search_bytes = search_bytes
         self._scratch = scratch
         self._retention_s = retention_s
+        self._processes = asyncio.Semaphore(processes)
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -102,28 +110,34 @@ class DataFusionEngine:
         try:
             return await self._start(query, sql)
         except BaseException:
-            query.close()
+            await query.close()
             raise
 
     async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]:
         """What the query would read, and what was pruned by which means."""
         query = self._open(tenant, window, Limits())
         try:
-            frame, sources = await self._planned(query, sql, read=False)
-            plan = frame.optimized_logical_plan().display_indent()
+            prepared, sources = await self._prepare(query, sql)
+            arguments = (prepared, sources, query.place(), query.window)
+            if query.apart is not None:
+                plan = await query.deadline.of(query.apart.ask("explain", *arguments))
+            else:
+                plan = await query.deadline.of(asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments).optimized_logical_plan().display_indent()))
             return {"tables": [_funnel(source) for source in sources], "plan": plan}
         finally:
-            query.close()
+            await query.close()
 
     async def scan(
         self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats
     ) -> AsyncGenerator[Scanned, None]:
         """`pulka.seams.Engine.scan`."""
+        if any(map(grows, conditions)):
+            raise BadQuery("a condition is about what a row has; it cannot make more of it", hint="leave out repeat, lpad, range and the like")
         query = self._open(tenant, window, limits)
         query.stats = stats
         try:
             async for chosen in self._chosen(query, marked(table, conditions)):
-                running = Running(await query.deadline.of(asyncio.to_thread(self._guarded, query, chosen.frame.execute_stream)))
+                running = await query.deadline.of(self._running(query, chosen.frame))
                 try:
                     async for batch in unbounded(running, query.deadline, query.translate):
                         stats.rows += batch.num_rows
@@ -131,7 +145,7 @@ class DataFusionEngine:
                 finally:
                     running.close()
         finally:
-            query.close()
+            await query.close()
 
     async def _chosen(self, query: _Query, sql: str) -> AsyncGenerator[Flagged, None]:
         """The scans that answer `marked` conditions, planned again as queries are."""
@@ -164,35 +178,58 @@ class DataFusionEngine:
         return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
 
     async def _start(self, query: _Query, sql: str) -> Result:
-        frame, sources = await self._planned(query, sql, read=True)
+        schema, running, sources = await self._planned(query, sql)
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
-        return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
+        return Result(plain_schema(schema), self._stream(query, running, began), query.stats)
 
-    async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
+    async def _stream(self, query: _Query, start: Callable[[], Awaitable[Batches]], began: float) -> AsyncGenerator[pa.RecordBatch, None]:
         running = None
         try:
-            running = Running(await query.deadline.of(asyncio.to_thread(self._guarded, query, frame.execute_stream)))
+            running = await query.deadline.of(start())
             async for batch in bounded(running, query.bounds.rows, query.deadline, query.stats, query.translate):
                 yield batch
+        except (Corrupt, Temporary):
+            query.unreadable = True
+            raise
         finally:
             if running is not None:
                 running.close()
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
-            query.close()
+            await query.close()
 
-    async def _planned(self, query: _Query, sql: str, *, read: bool) -> tuple[DataFrame, list[Source]]:
+    async def _planned(self, query: _Query, sql: str) -> tuple[pa.Schema, Callable[[], Awaitable[Batches]], list[Source]]:
         """The query over its real tables; planned again when events with a new type of some field came in between."""
         for left in reversed(range(_PLANS_MAX)):
             prepared, sources = await self._prepare(query, sql)
-            if read:
-                await self._fetch(query, sources)
+            await self._fetch(query, sources)
             try:
-                return await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources)), sources
+                return *await query.deadline.of(self._bound(query, prepared, sources)), sources
             except shapes.Outgrown:
                 if not left:
                     raise
         raise AssertionError("unreachable")
+
+    async def _bound(self, query: _Query, prepared: Prepared, sources: list[Source]) -> tuple[pa.Schema, Callable[[], Awaitable[Batches]]]:
+        """The schema of the answer, and what starts it."""
+        arguments = (prepared, sources, query.place(), query.window)
+        if query.apart is None and not multiplies(prepared, sources):
+            frame = await asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments))
+            return frame.schema(), lambda: self._running(query, frame)
+        apart = await self._apart(query)
+        return await apart.ask("run", *arguments), apart.itself
+
+    async def _running(self, query: _Query, frame: DataFrame) -> Running:
+        return Running(await asyncio.to_thread(self._guarded, query, frame.execute_stream))
+
+    async def _apart(self, query: _Query) -> Apart:
+        """The query's own process, as soon as there is room for one more."""
+        if query.apart is None:
+            await query.deadline.of(self._processes.acquire())
+            query.deadline.at_end(self._processes.release)
+            query.apart = await Apart.start(query.bounds.memory_bytes, self.threads, str(query.spill))
+            query.deadline.at_end(query.apart.close)
+        return query.apart
 
     async def _fetch(self, query: _Query, sources: list[Source]) -> None:
         await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
@@ -203,7 +240,7 @@ class DataFusionEngine:
         # In this order: what is published in between is known from the first, and the other way round from neither.
         fresh = self._fresh.fresh_fields(query.tenant)
         query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
-        prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
+        prepared = await self._timed(query, "plan", self._plan(query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
         return prepared, sources
 
@@ -213,33 +250,12 @@ class DataFusionEngine:
         query.stats.time_ms[stage] = (self._clock.monotonic_s() - began) * 1000
         return done
 
-    def _plan(self, query: _Query, sql: str) -> Prepared:
-        sql = self._expanded(query, sql)
-        tables = mentioned(sql, query.known)
-        session = query.session()
-        query.functions = [*session.udfs(), *session.udafs(), *session.udwfs()]
-        for table in tables.values():
-            session.register_record_batches(table.name, [[table.empty()]])
-        sql, frame = self._resolve(query, session, quote_paths(sql, tables), tables)
-        return Prepared(sql, tables, frame.schema(), self._guarded(query, lambda: uses(frame, tables)))
-
-    def _expanded(self, query: _Query, sql: str) -> str:
-        return expand(sql, Surroundings(mentioned(sql, query.known), query.window, self._clock.now_ns()))
-
-    def _resolve(
-        self, query: _Query, session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]
-    ) -> tuple[str, DataFrame]:
-        """Bind the query; a name that only differs by case from exactly one field is taken for it."""
-        paths = {path for table in tables.values() for path in table.fields}
-        for _ in range(_NAMES_TRIED_MAX):
-            try:
-                return sql, read_only(session, sql)
-            except Exception as error:
-                word = (messages.unknown_field(error) or "").rpartition(".")[2]
-                name = unique_match(word, paths)
-                if name is None or (sql := quote_word(before := sql, word, name)) == before:
-                    raise query.translate(error) from error
-        raise query.translate(ValueError("too many names that differ by case only"))
+    async def _plan(self, query: _Query, statement: str) -> Prepared:
+        arguments = (statement, query.known, query.window, self._clock.now_ns())
+        if grows(statement):
+            prepared: Prepared = await (await self._apart(query)).ask("prepare", *arguments)
+            return prepared
+        return await asyncio.to_thread(prepare, query.session, *arguments)
 
     async def _sources(self, query: _Query, prepared: Prepared) -> list[Source]:
         return [await self._source(query, use) for use in prepared.uses.values()]
@@ -271,9 +287,6 @@ class DataFusionEngine:
         lease = await self._files.lease(fragments)
         query.paths = lease.paths
         query.deadline.at_end(lambda: lease.release(query.unreadable))
-
-    def _bind(self, query: _Query, prepared: Prepared, sources: list[Source]) -> DataFrame:
-        return self._guarded(query, lambda: bind(query.session, prepared, sources, query.place(), query.window))
 
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
         try:

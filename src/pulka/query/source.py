@@ -27,6 +27,7 @@ class Source:
 
     @property
     def total(self) -> int:
+        """Fragments before pruning."""
         return len(self.fragments) + sum(self.pruned.values())
 
     @property
@@ -42,13 +43,22 @@ class Source:
 
     @property
     def is_empty(self) -> bool:
+        """Nothing is read."""
         return not (self.fresh or self.scanned or self.searched)
 
     @property
     def fresh_rows(self) -> int:
+        """Rows that are not in a fragment yet."""
         return sum(batch.num_rows for _, batch in self.fresh)
 
     @property
+    def rows(self) -> int:
+        """At most so many rows are read."""
+        found: int = sum(batch.num_rows for _, batch in self.searched)
+        return self.fresh_rows + sum(fragment.rows for fragment in self.scanned) + found
+
+    @property
     def bytes(self) -> int:
+        """Bytes of the fragments that are read, and of what a search has read."""
         found = 0 if self.found is None else self.found.bytes_read
         return found + sum(fragment.bytes for fragment in self.scanned)

@@ -22,7 +22,7 @@ class Surroundings:
     """What a macro may have to know: the tables of the query, its window, and the time (ns since 1970)."""
 
     tables: Mapping[str, LogicalTable] = field(default_factory=dict)
-    window: TimeRange = TimeRange()
+    window: TimeRange = field(default_factory=TimeRange)
     now_ns: int = 0
 
 

@@ -13,7 +13,7 @@ _TEMPLATES_MAX = 1000
 _SHAPE_BYTES_MAX = 1024
 
 
-class FoundPatterns(Accumulator):
+class FoundPatterns(Accumulator):  # type: ignore[misc]
     """Drain in the core; partial results are merged template by template."""
 
     def __init__(self) -> None:
@@ -22,17 +22,21 @@ class FoundPatterns(Accumulator):
         self._inner = Patterns(_TEMPLATES_MAX)
 
     def update(self, *values: pa.Array) -> None:
+        """Take rows."""
         self._inner.add(values[0])
 
     def merge(self, states: list[pa.Array]) -> None:
+        """Take the states of others."""
         for state in states[0]:
             if state.is_valid:
                 self._inner.merge(state.as_py())
 
     def state(self) -> list[pa.Scalar]:
+        """What others merge."""
         return [pa.scalar(self._inner.state(), pa.binary())]
 
     def evaluate(self) -> pa.Scalar:
+        """The result."""
         return pa.scalar([_row(one) for one in self._inner.templates()], TEMPLATES)
 
 

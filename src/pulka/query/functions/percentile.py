@@ -24,7 +24,7 @@ def percentile(given: list[str]) -> str:
     return f"approx_percentile_cont({given[0]}, {given[1]})"
 
 
-class Sketch(Accumulator):
+class Sketch(Accumulator):  # type: ignore[misc]
     """`quantile_sketch(x)`: numbers as a sketch, which is a value to store and to merge."""
 
     def __init__(self) -> None:
@@ -33,17 +33,21 @@ class Sketch(Accumulator):
         self._inner = Quantiles()
 
     def update(self, *values: pa.Array) -> None:
+        """Take rows."""
         self._inner.add(values[0].cast(pa.float64()))
 
     def merge(self, states: list[pa.Array]) -> None:
+        """Take the states of others."""
         for state in states[0]:
             if state.is_valid:
                 self._inner.merge(state.as_py())
 
     def state(self) -> list[pa.Scalar]:
+        """What others merge."""
         return [self.evaluate()]
 
     def evaluate(self) -> pa.Scalar:
+        """The result."""
         return pa.scalar(self._inner.state(), pa.binary())
 
 
@@ -51,6 +55,7 @@ class Merged(Sketch):
     """`merge_sketches(sketch)`: sketches as one."""
 
     def update(self, *values: pa.Array) -> None:
+        """Take rows."""
         self.merge(list(values))
 
 

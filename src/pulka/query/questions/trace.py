@@ -101,10 +101,11 @@ def _walk(roots: Sequence[Span]) -> Iterable[Span]:
     """Parents before their children, in the order of their beginnings; without recursion, as traces may be deep."""
     open_ = [(root, 0) for root in reversed(roots)]
     while open_:
-        span, span.depth = open_.pop()
+        span, depth = open_.pop()
+        span.depth = depth
         span.children.sort(key=_order)
         yield span
-        open_ += [(child, span.depth + 1) for child in reversed(span.children)]
+        open_ += [(child, depth + 1) for child in reversed(span.children)]
 
 
 def _order(span: Span) -> tuple[int, int, str]:

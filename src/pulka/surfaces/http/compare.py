@@ -34,7 +34,7 @@ class CompareBody(LimitsBody):
     baseline: SelectionBody | None = None
     window: SelectionBody = SelectionBody()
     by: Annotated[str | None, Field(max_length=1000, description="Also within each value of this field, such as service")] = None
-    skip: Annotated[list[str], Field(max_length=1000, description="Fields to leave out")] = []
+    skip: Annotated[tuple[str, ...], Field(max_length=1000, description="Fields to leave out")] = ()
     limit: Annotated[int, Field(ge=1, le=1000, description="Fields at most")] = 20
     values: Annotated[int, Field(ge=0, le=100, description="Values of each at most")] = 10
 

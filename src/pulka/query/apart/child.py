@@ -66,6 +66,7 @@ def _read(requests: "queue.Queue[Any]") -> None:
 class _Child:
     def __init__(self, memory_bytes: int, threads: int, spill: Path) -> None:
         self._settings = memory_bytes, threads, spill
+        self._ways: dict[str, Callable[..., Iterator[object]]] = {"prepare": self._prepare, "explain": self._explain, "run": self._run}
 
     def warm_up(self) -> None:
         """Make everything that is made once."""
@@ -75,8 +76,7 @@ class _Child:
     def answers(self, what: str, arguments: list[Any]) -> Iterator[object]:
         """What to send back: values, or the error they end with."""
         try:
-            answer: Callable[..., Iterator[object]] = {"prepare": self._prepare, "explain": self._explain, "run": self._run}[what]
-            yield from answer(*arguments)
+            yield from self._ways[what](*arguments)
         except PulkaError as error:
             yield error
 

@@ -1,6 +1,6 @@
 """A selection: which events of a table, by a condition in SQL and a time window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pulka.model.moments import rfc3339
 from pulka.model.windows import TimeRange
@@ -13,7 +13,7 @@ class Selection:
     """Events within a window of which a condition is true."""
 
     where: str = "TRUE"
-    window: TimeRange = TimeRange()
+    window: TimeRange = field(default_factory=TimeRange)
 
     def sql(self) -> str:
         """The whole as one condition."""

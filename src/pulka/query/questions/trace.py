@@ -33,6 +33,7 @@ class Span:
 
     @property
     def end(self) -> int:
+        """The moment it ends."""
         return self.start + self.duration
 
 

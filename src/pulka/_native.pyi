@@ -357,3 +357,93 @@ class Capture:
 
     def counts(self) -> tuple[int, int, int, int]:
         """Packets, packets passed over, connections evicted, bytes missing."""
+
+@final
+class ValueShare:
+    """One value of a field, None for rows without it: counts on either side, and how far its shares differ beyond error."""
+
+    value: str | None
+    counts: tuple[int, int]
+    difference: float
+
+@final
+class Numbers:
+    """The numbers of a field; pairs are (first side, second side), quantiles are of 0.5, 0.9, 0.95 and 0.99."""
+
+    min: float
+    max: float
+    counts: tuple[int, int]
+    means: tuple[float | None, float | None]
+    quantiles: tuple[list[float] | None, list[float] | None]
+    distance: float
+    relative_error: float
+    follows_time: bool
+
+@final
+class Finding:
+    """A field in all rows, or in those of one group."""
+
+    field: str
+    group: str | None
+    types: list[str]
+    effect: float
+    by_numbers: bool
+    rows: tuple[int, int]
+    present: tuple[int, int]
+    values: list[ValueShare]
+    exact: bool
+    distinct: int | None
+    numbers: Numbers | None
+
+@final
+class Summary:
+    """The values of every field on two sides, in bounded memory (crates/pulka-core/src/summary)."""
+
+    def __init__(
+        self, *, bytes_max: int, by: str | None = None, groups_max: int = 256, skip: Sequence[str] = (), masked: Sequence[str] = ()
+    ) -> None: ...
+    def add(self, batch: pa.RecordBatch, columns: Sequence[tuple[str, str, str]], residual: str | None, sides: Sequence[str]) -> None:
+        """`columns` are (name in the batch, path, type); `sides` names the two boolean columns that say which rows are on which side."""
+
+    @property
+    def rows(self) -> tuple[int, int]: ...
+    @property
+    def left_out(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def compare(self, limit: int, values_max: int) -> list[Finding]:
+        """Fields that differ, the largest effect first."""
+
+    def describe(self, values_max: int) -> list[Finding]:
+        """All fields, by name."""
+
+@final
+class Quantiles:
+    """A mergeable sketch of numbers (DDSketch with uniform collapse). ValueError when `merge` is given something else."""
+
+    def __init__(self) -> None: ...
+    def add(self, values: pa.Array) -> None: ...
+    def merge(self, state: bytes) -> None: ...
+    def state(self) -> bytes: ...
+    def quantile(self, q: float) -> float | None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def relative_error(self) -> float: ...
+
+@final
+class Patterns:
+    """Templates of messages (crates/pulka-core/src/patterns)."""
+
+    def __init__(self, templates_max: int) -> None: ...
+    def add(self, messages: pa.Array) -> None: ...
+    def merge(self, state: bytes) -> None: ...
+    def state(self) -> bytes: ...
+    def templates(self) -> list[tuple[str, int, str]]:
+        """(template, count, first message), the most frequent first."""
+
+def json_get(texts: pa.Array, path: str) -> pa.Array:
+    """Per row the value at `a.b[0]` of JSON text, as text; null where there is none. ValueError when the path is none."""
+
+def mask_texts(texts: pa.Array, bytes_max: int) -> pa.Array:
+    """Per row the text with `<*>` in place of words that have digits."""

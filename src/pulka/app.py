@@ -160,6 +160,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             threads=settings.threads,
             scratch=scratch,
             retention_s=settings["retention_s"],
+            processes=settings["query_concurrency"],
         )
         conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
@@ -497,7 +498,11 @@ def _compaction_settings(settings: Settings) -> CompactionSettings:
 
 
 def _http_settings(settings: Settings) -> HttpSettings:
-    return HttpSettings(query_rows_max=settings["query_rows"], grpc_message_bytes_max=settings["body_bytes_max"])
+    return HttpSettings(
+        query_rows_max=settings["query_rows"],
+        summary_bytes_max=settings["query_memory_bytes"] // 4,
+        grpc_message_bytes_max=settings["body_bytes_max"],
+    )
 
 
 def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:

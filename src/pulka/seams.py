@@ -366,8 +366,23 @@ class Result:
     stats: QueryStats
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Rows as they are stored: a batch, what its columns are, the name of its residual, and a boolean column per condition."""
+
+    batch: pa.RecordBatch
+    columns: tuple[Column, ...]
+    flags: tuple[str, ...]
+    residual: str | None
+
+
 class Engine(Protocol):
     """SQL over one tenant's tables, fragments and fresh batches together. Read-only."""
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result: ...
     async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]: ...
+    def scan(
+        self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats
+    ) -> AsyncIterator[Scanned]:
+        """All fields of the rows of which any condition is true; the window does not cut what pruning lets through, conditions do."""
+        ...

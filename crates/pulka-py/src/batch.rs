@@ -20,7 +20,7 @@ pub(crate) fn field_types(names: HashMap<String, String>) -> PyResult<HashMap<St
     names.into_iter().map(|(path, name)| Ok((path, field_type(&name)?))).collect()
 }
 
-fn field_type(name: &str) -> PyResult<FieldType> {
+pub(crate) fn field_type(name: &str) -> PyResult<FieldType> {
     let known = "timestamp, bool, i64, f64, str, json";
     FieldType::parse(name).ok_or_else(|| PyValueError::new_err(format!("unknown field type {name:?}; use one of {known}")))
 }
@@ -42,7 +42,7 @@ fn values_of(array: &ArrayRef, path: &str, kind: Option<FieldType>) -> PyResult<
     })
 }
 
-fn utf8(array: &ArrayRef) -> PyResult<StringArray> {
+pub(crate) fn utf8(array: &ArrayRef) -> PyResult<StringArray> {
     if let Some(array) = array.as_string_opt::<i32>() {
         return Ok(array.clone());
     }
@@ -52,12 +52,12 @@ fn utf8(array: &ArrayRef) -> PyResult<StringArray> {
     if let Some(array) = array.as_string_view_opt() {
         return copied(|| array.iter());
     }
-    Err(PyValueError::new_err(format!("a residual must be string, large_string or string_view, not {}", array.data_type())))
+    Err(PyValueError::new_err(format!("text must be string, large_string or string_view, not {}", array.data_type())))
 }
 
 fn copied<'a, T: Iterator<Item = Option<&'a str>>>(texts: impl Fn() -> T) -> PyResult<StringArray> {
     if texts().flatten().map(str::len).sum::<usize>() > i32::MAX as usize {
-        return Err(PyValueError::new_err("a residual of more than 2 GiB; pass it in smaller pieces"));
+        return Err(PyValueError::new_err("text of more than 2 GiB; pass it in smaller pieces"));
     }
     Ok(texts().collect())
 }

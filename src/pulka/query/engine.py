@@ -1,9 +1,8 @@
 """The Engine on DataFusion: bind and plan once on empty tables, prune, then run the same SQL over what is left."""
 
 import asyncio
-import re
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,80 +10,29 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import Corrupt, PulkaError, Temporary
-from pulka.model.fields import TIMESTAMP
-from pulka.model.rules import Removal
-from pulka.model.tables import table as definition
+from pulka.errors import BadQuery, Corrupt, PulkaError, Temporary
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
-from pulka.query.limits import Bounds, Deadline, Running, bounded, bounds
-from pulka.query.names import check_select, mentioned, quote_paths, quote_word, unique_match
-from pulka.query.plan import Use, uses
+from pulka.query.apart import Apart, grows, multiplies
+from pulka.query.binding import Place, Prepared, bind, scans
+from pulka.query.flagged import Flagged, flagged, marked, pieces
+from pulka.query.limits import Batches, Bounds, Deadline, Running, bounded, bounds, unbounded
+from pulka.query.names import check_select
+from pulka.query.plan import Use
+from pulka.query.planning import prepare
 from pulka.query.prune import prune
-from pulka.query.removal import Hidden, fields_of, without
+from pulka.query.removal import Hidden
 from pulka.query.schema import LogicalTable, logical_tables
-from pulka.query.search_scan import Found, search
-from pulka.query.session import open_session, read_only
+from pulka.query.search_scan import search
+from pulka.query.session import open_session
+from pulka.query.source import Source
 from pulka.query.text import plain_schema
-from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, Position, QueryStats, Result
+from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result, Scanned
 
 __all__ = ["DataFusionEngine"]
 
-_STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
-_NAMES_TRIED_MAX = 64
 _PLANS_MAX = 5
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Source:
-    """What a query reads of one table, after pruning."""
-
-    use: Use
-    window: TimeRange
-    fragments: list[Fragment]
-    fresh: list[tuple[Position, pa.RecordBatch]]
-    pruned: dict[str, int]
-    hidden: Hidden = field(default_factory=Hidden)
-    found: Found | None = None
-
-    @property
-    def total(self) -> int:
-        return len(self.fragments) + sum(self.pruned.values())
-
-    @property
-    def scanned(self) -> list[Fragment]:
-        """The fragments DataFusion reads itself."""
-        return [one for one in self.fragments if self.found is None or one.id not in self.found.rows]
-
-    @property
-    def searched(self) -> list[tuple[Fragment, pa.RecordBatch]]:
-        """What a search found, in batches of physical columns."""
-        found = {} if self.found is None else self.found.rows
-        return [(one, batch) for one in self.fragments for batch in found.get(one.id, ())]
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.fresh or self.scanned or self.searched)
-
-    @property
-    def fresh_rows(self) -> int:
-        return sum(batch.num_rows for _, batch in self.fresh)
-
-    @property
-    def bytes(self) -> int:
-        found = 0 if self.found is None else self.found.bytes_read
-        return found + sum(fragment.bytes for fragment in self.scanned)
-
-
-@dataclass(slots=True)
-class _Prepared:
-    """A query bound to its tables."""
-
-    sql: str
-    tables: Mapping[str, LogicalTable]
-    schema: pa.Schema
-    uses: Mapping[str, Use]
 
 
 @dataclass(slots=True)
@@ -99,22 +47,31 @@ class _Query:
     scratch: "tempfile.TemporaryDirectory[str]"
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
-    functions: list[str] = field(default_factory=list)
     paths: Mapping[str, Path] = field(default_factory=dict)
     unreadable: bool = False
+    apart: Apart | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Let go of everything. What runs apart is killed by the timer too, which ends for a result nobody reads."""
         self.deadline.close()
         self.scratch.cleanup()
+        if self.apart is not None:
+            await self.apart.end()
+
+    def place(self) -> Place:
+        return Place(self.paths, Path(self.scratch.name))
 
     def translate(self, error: Exception) -> PulkaError:
-        told = messages.translate(error, self.known, self.functions)
+        told = messages.translate(error, self.known)
         self.unreadable |= isinstance(told, Corrupt | Temporary)
         return told
 
     def session(self) -> SessionContext:
-        spill = Path(self.scratch.name, "spill")
-        return open_session(self.bounds.memory_bytes, self.engine.threads, spill)
+        return open_session(self.bounds.memory_bytes, self.engine.threads, self.spill)
+
+    @property
+    def spill(self) -> Path:
+        return Path(self.scratch.name, "spill")
 
 
 class DataFusionEngine:
@@ -134,6 +91,7 @@ class DataFusionEngine:
         threads: int = 2,
         scratch: Path | None = None,
         retention_s: int = 0,
+        processes: int = 4,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
@@ -144,6 +102,7 @@ class DataFusionEngine:
         self._search_bytes = search_bytes
         self._scratch = scratch
         self._retention_s = retention_s
+        self._processes = asyncio.Semaphore(processes)
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -151,18 +110,67 @@ class DataFusionEngine:
         try:
             return await self._start(query, sql)
         except BaseException:
-            query.close()
+            await query.close()
             raise
 
     async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]:
         """What the query would read, and what was pruned by which means."""
         query = self._open(tenant, window, Limits())
         try:
-            frame, sources = await self._planned(query, sql, read=False)
-            plan = frame.optimized_logical_plan().display_indent()
+            prepared, sources = await self._prepare(query, sql)
+            arguments = (prepared, sources, query.place(), query.window)
+            if query.apart is not None:
+                plan = await query.deadline.of(query.apart.ask("explain", *arguments))
+            else:
+                plan = await query.deadline.of(asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments).optimized_logical_plan().display_indent()))
             return {"tables": [_funnel(source) for source in sources], "plan": plan}
         finally:
-            query.close()
+            await query.close()
+
+    async def scan(
+        self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats
+    ) -> AsyncGenerator[Scanned, None]:
+        """`pulka.seams.Engine.scan`."""
+        if any(map(grows, conditions)):
+            raise BadQuery("a condition is about what a row has; it cannot make more of it", hint="leave out repeat, lpad, range and the like")
+        query = self._open(tenant, window, limits)
+        query.stats = stats
+        try:
+            async for chosen in self._chosen(query, marked(table, conditions)):
+                running = await query.deadline.of(self._running(query, chosen.frame))
+                try:
+                    async for batch in unbounded(running, query.deadline, query.translate):
+                        stats.rows += batch.num_rows
+                        yield chosen.scanned(batch)
+                finally:
+                    running.close()
+        finally:
+            await query.close()
+
+    async def _chosen(self, query: _Query, sql: str) -> AsyncGenerator[Flagged, None]:
+        """The scans that answer `marked` conditions, planned again as queries are."""
+        for left in reversed(range(_PLANS_MAX)):
+            prepared, sources = await self._prepare(query, sql)
+            for source in sources:
+                source.use.columns.update(source.use.table.fields)  # every field is shown
+            await self._fetch(query, sources)
+            try:
+                frames = await query.deadline.of(asyncio.to_thread(self._guarded, query, lambda s=sources, p=prepared: self._flagged(query, s, p)))
+                break
+            except shapes.Outgrown:
+                if not left:
+                    raise
+        _count(query.stats, sources)
+        for frame in frames:
+            yield frame
+
+    def _flagged(self, query: _Query, sources: list[Source], prepared: Prepared) -> list[Flagged]:
+        session, conditions = query.session(), pieces(prepared.sql)
+        return [
+            flagged(frame, shape, source.use.table, conditions)
+            for source in sources
+            for shape, frame in scans(session, source, query.place(), frozenset(source.use.table.fields))
+        ]
 
     def _open(self, tenant: str, window: TimeRange, limits: Limits) -> _Query:
         own = bounds(limits, self._bounds)
@@ -170,43 +178,69 @@ class DataFusionEngine:
         return _Query(self, tenant, window, own, Deadline(self._clock, own.time_s), scratch)
 
     async def _start(self, query: _Query, sql: str) -> Result:
-        frame, sources = await self._planned(query, sql, read=True)
+        schema, running, sources = await self._planned(query, sql)
         _count(query.stats, sources)
         began = self._clock.monotonic_s()
-        return Result(plain_schema(frame.schema()), self._stream(query, frame, began), query.stats)
+        return Result(plain_schema(schema), self._stream(query, running, began), query.stats)
 
-    async def _stream(self, query: _Query, frame: DataFrame, began: float) -> AsyncGenerator[pa.RecordBatch, None]:
+    async def _stream(self, query: _Query, start: Callable[[], Awaitable[Batches]], began: float) -> AsyncGenerator[pa.RecordBatch, None]:
         running = None
         try:
-            running = Running(await query.deadline.of(asyncio.to_thread(self._guarded, query, frame.execute_stream)))
+            running = await query.deadline.of(start())
             async for batch in bounded(running, query.bounds.rows, query.deadline, query.stats, query.translate):
                 yield batch
+        except (Corrupt, Temporary):
+            query.unreadable = True
+            raise
         finally:
             if running is not None:
                 running.close()
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
-            query.close()
+            await query.close()
 
-    async def _planned(self, query: _Query, sql: str, *, read: bool) -> tuple[DataFrame, list[_Source]]:
+    async def _planned(self, query: _Query, sql: str) -> tuple[pa.Schema, Callable[[], Awaitable[Batches]], list[Source]]:
         """The query over its real tables; planned again when events with a new type of some field came in between."""
         for left in reversed(range(_PLANS_MAX)):
             prepared, sources = await self._prepare(query, sql)
-            if read:
-                await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
-                await self._timed(query, "search", self._search(query, sources))
+            await self._fetch(query, sources)
             try:
-                return await query.deadline.of(asyncio.to_thread(self._bind, query, prepared, sources)), sources
+                return *await query.deadline.of(self._bound(query, prepared, sources)), sources
             except shapes.Outgrown:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    async def _prepare(self, query: _Query, sql: str) -> tuple[_Prepared, list[_Source]]:
+    async def _bound(self, query: _Query, prepared: Prepared, sources: list[Source]) -> tuple[pa.Schema, Callable[[], Awaitable[Batches]]]:
+        """The schema of the answer, and what starts it."""
+        arguments = (prepared, sources, query.place(), query.window)
+        if query.apart is None and not multiplies(prepared, sources):
+            frame = await asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments))
+            return frame.schema(), lambda: self._running(query, frame)
+        apart = await self._apart(query)
+        return await apart.ask("run", *arguments), apart.itself
+
+    async def _running(self, query: _Query, frame: DataFrame) -> Running:
+        return Running(await asyncio.to_thread(self._guarded, query, frame.execute_stream))
+
+    async def _apart(self, query: _Query) -> Apart:
+        """The query's own process, as soon as there is room for one more."""
+        if query.apart is None:
+            await query.deadline.of(self._processes.acquire())
+            query.deadline.at_end(self._processes.release)
+            query.apart = await Apart.start(query.bounds.memory_bytes, self.threads, str(query.spill))
+            query.deadline.at_end(query.apart.close)
+        return query.apart
+
+    async def _fetch(self, query: _Query, sources: list[Source]) -> None:
+        await self._timed(query, "fetch", self._lease(query, [one for source in sources for one in source.fragments]))
+        await self._timed(query, "search", self._search(query, sources))
+
+    async def _prepare(self, query: _Query, sql: str) -> tuple[Prepared, list[Source]]:
         statement = check_select(sql)
         # In this order: what is published in between is known from the first, and the other way round from neither.
         fresh = self._fresh.fresh_fields(query.tenant)
         query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
-        prepared = await self._timed(query, "plan", asyncio.to_thread(self._plan, query, statement))
+        prepared = await self._timed(query, "plan", self._plan(query, statement))
         sources = await self._timed(query, "prune", self._sources(query, prepared))
         return prepared, sources
 
@@ -216,34 +250,17 @@ class DataFusionEngine:
         query.stats.time_ms[stage] = (self._clock.monotonic_s() - began) * 1000
         return done
 
-    def _plan(self, query: _Query, sql: str) -> _Prepared:
-        tables = mentioned(sql, query.known)
-        session = query.session()
-        query.functions = [*session.udfs(), *session.udafs(), *session.udwfs()]
-        for table in tables.values():
-            session.register_record_batches(table.name, [[table.empty()]])
-        sql, frame = self._resolve(query, session, quote_paths(sql, tables), tables)
-        return _Prepared(sql, tables, frame.schema(), self._guarded(query, lambda: uses(frame, tables)))
+    async def _plan(self, query: _Query, statement: str) -> Prepared:
+        arguments = (statement, query.known, query.window, self._clock.now_ns())
+        if grows(statement):
+            prepared: Prepared = await (await self._apart(query)).ask("prepare", *arguments)
+            return prepared
+        return await asyncio.to_thread(prepare, query.session, *arguments)
 
-    def _resolve(
-        self, query: _Query, session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]
-    ) -> tuple[str, DataFrame]:
-        """Bind the query; a name that only differs by case from exactly one field is taken for it."""
-        paths = {path for table in tables.values() for path in table.fields}
-        for _ in range(_NAMES_TRIED_MAX):
-            try:
-                return sql, read_only(session, sql)
-            except Exception as error:
-                word = (messages.unknown_field(error) or "").rpartition(".")[2]
-                name = unique_match(word, paths)
-                if name is None or (sql := quote_word(before := sql, word, name)) == before:
-                    raise query.translate(error) from error
-        raise query.translate(ValueError("too many names that differ by case only"))
-
-    async def _sources(self, query: _Query, prepared: _Prepared) -> list[_Source]:
+    async def _sources(self, query: _Query, prepared: Prepared) -> list[Source]:
         return [await self._source(query, use) for use in prepared.uses.values()]
 
-    async def _source(self, query: _Query, use: Use) -> _Source:
+    async def _source(self, query: _Query, use: Use) -> Source:
         """Fresh batches first, then the snapshot: what is published in between is in both, and dropped from the first."""
         window = use.window(query.window)
         fresh = self._fresh.fresh(query.tenant, use.table.name)
@@ -255,9 +272,9 @@ class DataFusionEngine:
         pruned["time"] += snapshot.pruned_by_time
         if expired := len(snapshot.fragments) - len(alive):
             pruned["retention"] = expired
-        return _Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
+        return Source(use, window, sorted(kept, key=lambda one: -one.max_ns), batches, pruned, hidden)
 
-    async def _search(self, query: _Query, sources: list[_Source]) -> None:
+    async def _search(self, query: _Query, sources: list[Source]) -> None:
         bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
             # What is deleted is found by fields that a search does not read: those fragments are scanned.
@@ -271,57 +288,6 @@ class DataFusionEngine:
         query.paths = lease.paths
         query.deadline.at_end(lambda: lease.release(query.unreadable))
 
-    def _bind(self, query: _Query, prepared: _Prepared, sources: list[_Source]) -> DataFrame:
-        """The same SQL over the real tables, with as few fields as bind it; all of them where that does not do."""
-        if not _STAR.search(prepared.sql):
-            try:
-                frame = self._bound(query, prepared, sources, every=False)
-                if frame.schema().names == prepared.schema.names:
-                    return frame
-            except shapes.Outgrown:
-                raise
-            except Exception:  # noqa: S110 - a name the text hides, as in column aliases of a table: show all fields
-                pass
-        return self._guarded(query, lambda: self._bound(query, prepared, sources, every=True))
-
-    def _bound(self, query: _Query, prepared: _Prepared, sources: list[_Source], every: bool) -> DataFrame:
-        session = query.session()
-        read = {source.use.table.name for source in sources if not source.is_empty}
-        for table in prepared.tables.values():
-            if table.name not in read:
-                session.register_record_batches(table.name, [[table.empty()]])
-        for source in sources:
-            if source.use.table.name in read:
-                fields = source.use.table.fields
-                shown = frozenset(path for path in fields if every or path.replace('"', '""') in prepared.sql)
-                session.register_view(source.use.table.name, self._view(query, session, source, shown))
-        return read_only(session, prepared.sql)
-
-    def _view(self, query: _Query, session: SessionContext, source: _Source, shown: frozenset[str]) -> DataFrame:
-        table = source.use.table
-        used = frozenset(source.use.columns) | {TIMESTAMP}
-        fields = [field for field in table.fields.values() if field.path in used]
-        folder = Path(tempfile.mkdtemp(dir=query.scratch.name))
-        frames: list[DataFrame] = []
-        for removals, members in _alike((source.hidden.in_fragment(one), one) for one in source.scanned):
-            read = used | fields_of(removals)
-            for shape, ones in shapes.group((shapes.shape_of_fragment(one, read), one) for one in members):
-                shapes.check_known(shape, table, ones)
-                paths = [query.paths[one.id].absolute() for one in ones] if query.paths else []  # nothing is read to explain
-                scan = shapes.scan_fragments(session, shape, paths, folder / str(len(frames)))
-                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
-        known = definition(table.name).columns
-        for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
-            read = used | fields_of(removals)
-            for shape, some in shapes.group((shapes.shape_of_batch(one, read, known), one) for one in batches):
-                shapes.check_known(shape, table)
-                scan = shapes.scan_batches(session, shape, some)
-                frames.append(shapes.project(without(scan, shape, removals), shape, fields))
-        for shape, some in shapes.group((shapes.shape_of_fragment(one, used), batch) for one, batch in source.searched):
-            shapes.check_known(shape, table)
-            frames.append(shapes.project(shapes.scan_batches(session, shape, some), shape, fields))
-        return shapes.build_view(frames, table, used, shown, query.window)
-
     def _guarded(self, query: _Query, work: Callable[[], T]) -> T:
         try:
             return work()
@@ -331,15 +297,7 @@ class DataFusionEngine:
             raise query.translate(error) from error
 
 
-def _alike(sources: Iterable[tuple[tuple[Removal, ...], T]]) -> list[tuple[tuple[Removal, ...], list[T]]]:
-    """Sources from which the same is removed, together."""
-    found: dict[tuple[Removal, ...], list[T]] = {}
-    for removals, source in sources:
-        found.setdefault(removals, []).append(source)
-    return list(found.items())
-
-
-def _count(stats: QueryStats, sources: list[_Source]) -> None:
+def _count(stats: QueryStats, sources: list[Source]) -> None:
     for source in sources:
         stats.fragments_total += source.total
         stats.fragments_scanned += len(source.fragments)
@@ -357,7 +315,7 @@ def _add(totals: dict[str, int], more: Mapping[str, int]) -> None:
         totals[reason] = totals.get(reason, 0) + number
 
 
-def _funnel(source: _Source) -> dict[str, Any]:
+def _funnel(source: Source) -> dict[str, Any]:
     return {
         "table": source.use.table.name,
         "fragments_total": source.total,

@@ -1,13 +1,13 @@
 """A running result within its bounds: rows, wall time, memory; closing it stops the work.
 
-The caller is answered at the deadline whatever happens. The work itself stops at DataFusion's next point of rest; a join
-whose output dwarfs its input has none in DataFusion 54 and keeps a thread busy until it is through.
+The caller is answered at the deadline whatever happens. The work itself stops at DataFusion's next point of rest; what may have none
+runs in a process of its own (`apart/`).
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from pulka.errors import LimitExceeded, PulkaError
 from pulka.query.text import plain
 from pulka.seams import Clock, Limits, QueryStats
 
-__all__ = ["Bounds", "Deadline", "Running", "bounded", "bounds"]
+__all__ = ["Batches", "Bounds", "Deadline", "Running", "bounded", "bounds", "unbounded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,18 @@ class Deadline:
         self._timer.cancel()
 
 
+class Batches(Protocol):
+    """An answer under way."""
+
+    async def next(self) -> pa.RecordBatch | None:
+        """The next batch, or None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Stop the work."""
+        ...
+
+
 class Running:
     """A DataFusion stream that can be let go of, even while a traceback still holds the frames that read it."""
 
@@ -85,7 +97,7 @@ class Running:
 
 
 async def bounded(
-    running: Running, rows: int, deadline: Deadline, stats: QueryStats, translate: Callable[[Exception], PulkaError]
+    running: Batches, rows: int, deadline: Deadline, stats: QueryStats, translate: Callable[[Exception], PulkaError]
 ) -> AsyncGenerator[pa.RecordBatch, None]:
     """The batches of a query, at most `rows` rows of them."""
     while (batch := await _translated(deadline.of(running.next()), translate)) is not None:
@@ -96,6 +108,13 @@ async def bounded(
             yield plain(batch.slice(0, left))
         if stats.truncated:
             return
+
+
+async def unbounded(running: Batches, deadline: Deadline, translate: Callable[[Exception], PulkaError]) -> AsyncGenerator[pa.RecordBatch, None]:
+    """All batches of a query whose rows do not leave it."""
+    while (batch := await _translated(deadline.of(running.next()), translate)) is not None:
+        if batch.num_rows:
+            yield batch
 
 
 async def _translated(work: Awaitable[Any], translate: Callable[[Exception], PulkaError]) -> Any:

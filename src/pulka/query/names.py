@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pulka.errors import BadQuery
 from pulka.query.schema import LogicalTable
 
-__all__ = ["check_select", "identifiers", "mentioned", "quote", "quote_paths", "quote_word", "unique_match"]
+__all__ = ["check_condition", "check_select", "identifiers", "mentioned", "quote", "quote_paths", "quote_word", "unique_match"]
 
 _SKIPPED = r"""'(?:[^']|'')*' | "(?:[^"]|"")*"(?:\s*\.\s*\w+)* | --[^\n]* | /\*.*?(?:\*/|\Z)"""
 _TOKEN = re.compile(rf"(?P<skip>{_SKIPPED}) | (?P<path>(?<![\w.@])@?[^\W\d][\w@]*(?:\.@?\w+)*) | .", re.X | re.S)
@@ -24,6 +24,19 @@ def check_select(sql: str) -> str:
     if first is None or first.group(1).lower() not in ("select", "with"):
         raise BadQuery("Pulka reads only: SELECT (or WITH ... SELECT)", hint="begin with SELECT or WITH")
     return statement
+
+
+def check_condition(sql: str) -> str:
+    """A condition to put in brackets: nothing in it closes a bracket that it has not opened."""
+    depth = 0
+    for token in _TOKEN.finditer(sql):
+        depth += (token[0] == "(") - (token[0] == ")")
+        if depth < 0 or (token[0].startswith("/*") and not token[0].endswith("*/")):
+            break
+    else:
+        if depth == 0 and sql.count("'") % 2 == 0:
+            return sql
+    raise BadQuery("the condition has brackets or quotes without their counterpart", hint="try it first as the WHERE of a query")
 
 
 def quote(name: str) -> str:

@@ -44,9 +44,10 @@ def uses(frame: DataFrame, tables: Mapping[str, LogicalTable]) -> dict[str, Use]
     scans = 0
     for node, parent in _nodes(plan, None):
         variant = node.to_variant()
-        if type(variant).__name__ == "TableScan" and variant.table_name() in tables:
+        if type(variant).__name__ == "TableScan":
             scans += 1
-            _note_scan(found, variant, parent, tables)
+            if variant.table_name() in tables:  # the others are table functions, such as generate_series
+                _note_scan(found, variant, parent, tables)
     # A scan inside an expression that the binding cannot show: then every table may be read in full.
     return found if scans == plan.display_indent().count("TableScan:") else _everything(tables)
 

@@ -21,7 +21,7 @@ from pulka.query.session import planning_session, read_only
 from pulka.query.shapes import Shape, values
 from pulka.seams import Fragment, Position, Snapshot
 
-__all__ = ["Hidden", "fields_of", "taken", "without"]
+__all__ = ["Hidden", "fields_of", "taken", "under_own_names", "without"]
 
 _OWN = "\x1f"
 """Before the names of physical columns, while the fields of a condition stand beside them under their paths."""
@@ -78,9 +78,8 @@ def taken(scan: DataFrame, shape: Shape, removals: Sequence[Removal]) -> DataFra
 
 def _decided(scan: DataFrame, shape: Shape, removals: Sequence[Removal]) -> tuple[DataFrame, list[Expr]]:
     """The scan under its own names with a column for each condition, and the removals as expressions over it."""
-    names = [_own(name) for name in shape.schema().names]
-    frame = scan.select(*(_column(name).alias(_own(name)) for name in shape.schema().names))
-    own = Shape(frozenset(Column(_own(c.name), c.path, c.type) for c in shape.columns), shape.residual)
+    frame, own = under_own_names(scan, shape)
+    names = own.schema().names
     true: dict[Condition, Expr] = {}
     for number, condition in enumerate(_conditions(removals)):
         fields = [LogicalField(path, kind, frozenset({kind})) for path, kind in condition.fields]
@@ -90,6 +89,12 @@ def _decided(scan: DataFrame, shape: Shape, removals: Sequence[Removal]) -> tupl
         frame = typed.select(*map(_column, names[:-1]), decided)
         true[condition] = _column(names[-1])
     return frame, [_taken(removal, true) for removal in removals]
+
+
+def under_own_names(scan: DataFrame, shape: Shape) -> tuple[DataFrame, Shape]:
+    """The scan with its physical columns under names that no field has."""
+    frame = scan.select(*(_column(name).alias(_own(name)) for name in shape.schema().names))
+    return frame, Shape(frozenset(Column(_own(c.name), c.path, c.type) for c in shape.columns), shape.residual)
 
 
 def _own(name: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 
-from pulka.query.cidr import cidr_match
+from pulka.query.functions.registry import register
 
 __all__ = ["open_session", "planning_session", "read_only"]
 
@@ -35,7 +35,7 @@ def planning_session() -> SessionContext:
 
 
 def _with_functions(session: SessionContext) -> SessionContext:
-    session.register_udf(cidr_match)
+    register(session)
     return session
 
 

@@ -1,5 +1,7 @@
 //! What text is to search and pruning: characters without case, words, patterns.
 
+pub mod json_path;
+pub mod mask;
 pub mod needles;
 pub mod pattern;
 pub mod words;

@@ -41,15 +41,18 @@ _LIKE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 _WILDCARDS = {Wildcard.ANY: "%", Wildcard.ONE: "_"}
 
 
-def condition(node: Node, table: LogicalTable, now_ns: int | None = None) -> str:
-    """The condition that is true of the events `node` means; `now_ns` is what relative times count from."""
-    return _Translator(table, now_ns).condition(node)
+def condition(node: Node, table: LogicalTable, now_ns: int | None = None, text: LogicalField | None = None) -> str:
+    """The condition that is true of the events `node` means; `now_ns` is what relative times count from, `text` the field that
+    words are searched in if it is not the table's own.
+    """
+    return _Translator(table, now_ns, text).condition(node)
 
 
 @dataclass(frozen=True, slots=True)
 class _Translator:
     table: LogicalTable
     now_ns: int | None
+    text: LogicalField | None = None
 
     def condition(self, node: Node) -> str:
         match node:
@@ -97,7 +100,7 @@ class _Translator:
                 return self._regex(field, node.value)
 
     def _text_field(self, node: Match) -> LogicalField:
-        field = fields.text_field(self.table)
+        field = self.text or fields.text_field(self.table)
         if field is None:
             raise wrong(f"table `{self.table.name}` has no `message` to search words in", node.value.span, "name a field, as in field:value")
         return field

@@ -6,7 +6,23 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from pulka import __version__
-from pulka.surfaces.http import deletes, health, ingest, keeping, monitors, otlp, problems, query, saved, tables, tail
+from pulka.surfaces.http import (
+    compare,
+    context,
+    deletes,
+    health,
+    ingest,
+    keeping,
+    monitors,
+    otlp,
+    patterns,
+    problems,
+    query,
+    saved,
+    tables,
+    tail,
+    traces,
+)
 from pulka.surfaces.http.observed import Observed
 from pulka.surfaces.http.services import Services
 from pulka.telemetry import Registry
@@ -25,7 +41,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for part in (ingest, otlp, query, tail, tables, deletes, keeping, saved, monitors, health):
+    for part in (ingest, otlp, query, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
         app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)

@@ -1,20 +1,19 @@
 """Questions: /api/v1/query answers SQL or a search as a stream, /api/v1/explain says how it would be answered."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
 
 from pulka.model.windows import TimeRange
 from pulka.query.search import Order
 from pulka.seams import Limits, Result
+from pulka.surfaces.http.gone import unless_gone
 from pulka.surfaces.http.moments import time_range
 from pulka.surfaces.http.problems import RESPONSES
 from pulka.surfaces.http.results import MEDIA_TYPES, Format, choose_format, encode
@@ -25,7 +24,6 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["query"])
 
-_T = TypeVar("_T")
 _Moment = Annotated[str | None, Field(description="RFC 3339, `now`, or a distance back from now such as 15m, 1h, 7d")]
 _MemoryBytes = Annotated[int | None, Field(gt=0, lt=1 << 63)]
 _TimeS = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
@@ -140,7 +138,7 @@ async def _answer(
     chosen = choose_format(named, request.headers.get("accept", ""))
     if limits.rows is None:
         limits = replace(limits, rows=services.settings.query_rows_max)
-    result = await _unless_gone(request, _begin(services, sql, tenant, window, limits))
+    result = await unless_gone(request, _begin(services, sql, tenant, window, limits))
     result.stats.sql = sql if question[0] is None else ""
     return StreamingResponse(encode(result, chosen), headers=_shown(question[0], sql), media_type=MEDIA_TYPES[chosen])
 
@@ -163,21 +161,3 @@ async def _chain(first: pa.RecordBatch | None, rest: AsyncIterator[pa.RecordBatc
         yield first
     async for batch in rest:
         yield batch
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
-    """The outcome of `work`; when the client hangs up first, `work` is cancelled and ClientDisconnect raised."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

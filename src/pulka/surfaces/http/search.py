@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pulka.errors import BadInput, NotFound
-from pulka.query.messages import near
-from pulka.query.schema import LogicalTable, logical_tables
+from pulka.errors import BadInput
 from pulka.query.search import Order, to_sql
+from pulka.surfaces.http.selections import table_of
 from pulka.surfaces.http.services import Services
 
 __all__ = ["ROWS", "SQL_HEADER", "Search", "sql_header", "sql_of"]
@@ -37,7 +36,7 @@ async def sql_of(sql: str | None, search: Search, services: Services, tenant: st
         raise BadInput("a question is either `sql` or `search`", hint='as in {"search": "service:web status:error"}')
     if sql is not None:
         return sql
-    table = await _table(search.table, services, tenant)
+    table = await table_of(search.table, services, tenant)
     return await asyncio.to_thread(
         to_sql, search.text or "", table, columns=search.columns, order=search.order, limit=search.limit, now_ns=services.clock.now_ns()
     )
@@ -47,11 +46,3 @@ def sql_header(sql: str) -> dict[str, str]:
     """The SQL of a search as a header, percent-encoded where it is not printable ASCII; left out where it is long."""
     encoded = quote(sql, safe=_PRINTABLE)
     return {SQL_HEADER: encoded} if len(encoded) <= _HEADER_BYTES_MAX else {}
-
-
-async def _table(name: str, services: Services, tenant: str) -> LogicalTable:
-    fresh = services.fresh.fresh_fields(tenant) if services.fresh else {}
-    tables = logical_tables(await services.catalog.tables(tenant), fresh)
-    if name not in tables:
-        raise NotFound(f"there is no table `{name[:80]}`", hint=near(name[:80], tables, "your tables"))
-    return tables[name]

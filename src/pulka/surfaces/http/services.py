@@ -28,6 +28,8 @@ class HttpSettings:
 
     query_rows_max: int = 100_000
     """Rows of one result when the request names no limit."""
+    summary_bytes_max: int = 128 << 20
+    """What one question about all fields may remember of their values."""
     grpc_message_bytes_max: int = 64 << 20
     grpc_requests_max: int = 64
     """Requests handled at one moment; more are refused as RESOURCE_EXHAUSTED."""

@@ -4,13 +4,29 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from pulka.errors import NotFound, nearest
 from pulka.model.fields import FIELD_TYPES, FieldType, widest
-from pulka.seams import TableInfo
+from pulka.query.questions.fields import statistics as statistics_of
+from pulka.query.questions.fields import values as values_of
+from pulka.seams import Limits, TableInfo
+from pulka.surfaces.http.gone import unless_gone
 from pulka.surfaces.http.problems import RESPONSES
 from pulka.surfaces.http.results import stamp
+from pulka.surfaces.http.selections import (
+    End,
+    Search,
+    SelectionBody,
+    Sql,
+    Start,
+    TableName,
+    answer,
+    asked,
+    field_of,
+    selection_of,
+    table_of,
+)  # fmt: skip
 from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
 
 __all__ = ["router"]
@@ -43,9 +59,51 @@ async def usage(services: ServicesOf, tenant: TenantOf) -> Response:
 
 
 @router.get("/api/v1/fields", responses=RESPONSES)
-async def fields(table: Annotated[str, Query()], services: ServicesOf, tenant: TenantOf) -> Response:
-    """Every field of the table that a parameter names."""
-    return await _fields(services, tenant, table)
+async def fields(
+    request: Request,
+    table: TableName,
+    services: ServicesOf,
+    tenant: TenantOf,
+    statistics: Annotated[bool, Query(description="Also what the values are: reads all events of the window")] = False,
+    where: Sql = None,
+    search: Search = None,
+    start: Start = None,
+    end: End = None,
+    values: Annotated[int, Query(ge=0, le=100, description="Most frequent values of each field at most")] = 10,
+) -> Response:
+    """Every field of the table that a parameter names; with statistics: how many events have it, its distinct and most frequent values,
+    the spread of its numbers.
+    """
+    if not statistics:
+        return await _fields(services, tenant, table)
+    known = await table_of(table, services, tenant)
+    chosen = await selection_of(SelectionBody(where=where, search=search, start=start, end=end), known, services)
+    work = statistics_of(services.engine, known.name, chosen, tenant, Limits(), services.settings.summary_bytes_max, values)
+    found, events, stats = await unless_gone(request, work)
+    listed = [{"name": field.path, "type": field.type, **found.get(field.path, {"present": None})} for field in known.fields.values()]
+    return answer({"table": known.name, "events": events, "fields": listed, "stats": stats})
+
+
+@router.get("/api/v1/values", responses=RESPONSES)
+async def field_values(
+    request: Request,
+    table: TableName,
+    field: Annotated[str, Query(max_length=1000)],
+    services: ServicesOf,
+    tenant: TenantOf,
+    prefix: Annotated[str, Query(max_length=1000, pattern=r"^[^\x00]*$", description="How the values begin")] = "",
+    where: Sql = None,
+    search: Search = None,
+    start: Start = None,
+    end: End = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 50,
+) -> Response:
+    """The most frequent values of a field, with counts."""
+    known = await table_of(table, services, tenant)
+    chosen = await selection_of(SelectionBody(where=where, search=search, start=start, end=end), known, services)
+    questions = asked(services, tenant, chosen.window)
+    found = await unless_gone(request, values_of(questions, known.name, field_of(field, known), prefix, chosen.where, chosen.window, limit))
+    return answer({"table": known.name, "field": field_of(field, known), "values": found, "stats": questions.stats})
 
 
 async def _fields(services: Services, tenant: str, table: str) -> Response:

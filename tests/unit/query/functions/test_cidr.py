@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulka.query.cidr import in_network
+from pulka.query.functions.cidr import in_network
 
 NETWORKS = st.one_of(st.ip_addresses(), st.sampled_from(["10.0.0.0", "10.128.0.0", "2001:db8::", "::ffff:10.0.0.0"]).map(ip_address)).flatmap(
     lambda address: st.integers(0, address.max_prefixlen).map(lambda length: ip_network((address, length), strict=False))

@@ -1,0 +1,78 @@
+"""The parent's side: one process, asked one thing after the other."""
+
+import asyncio
+import pickle
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+
+from pulka.errors import PulkaError
+from pulka.query.apart.messages import HEAD_BYTES, packed
+from pulka.query.messages import out_of_memory
+
+__all__ = ["Apart"]
+
+_COMMAND = (sys.executable, "-m", "pulka.query.apart.child")
+
+
+class Apart:
+    """A process for one query. It ends by `close`, or when this one does."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, memory_bytes: int, threads: int, spill: str) -> "Apart":
+        """A process whose memory is bounded."""
+        process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
+        apart = cls(process)
+        await apart._send((memory_bytes, threads, spill))
+        return apart
+
+    async def ask(self, what: str, *arguments: object) -> Any:
+        """What a function of `child.py` answers, or the error it raises."""
+        await self._send((what, *arguments))
+        return await self._answer()
+
+    async def next(self) -> pa.RecordBatch | None:
+        """The next batch of what was asked to run, or None at the end."""
+        batch: pa.RecordBatch | None = await self._answer()
+        return batch
+
+    async def itself(self) -> "Apart":
+        """What was asked to run runs already."""
+        return self
+
+    def close(self) -> None:
+        """Kill it."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def end(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.close()
+        await self._process.wait()
+
+    async def _send(self, value: object) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(packed(value))
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            raise out_of_memory() from None
+
+    async def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        try:
+            head = await self._process.stdout.readexactly(HEAD_BYTES)
+            body = await self._process.stdout.readexactly(int.from_bytes(head, "little"))
+        except asyncio.IncompleteReadError:
+            raise out_of_memory() from None  # nothing else ends it before its answer
+        value = pickle.loads(body)  # noqa: S301 - both ends are this program
+        if isinstance(value, PulkaError):
+            raise value
+        return value

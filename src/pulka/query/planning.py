@@ -1,0 +1,51 @@
+"""From the text of a query to what it reads: macros, names, and a plan over empty tables."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from datafusion import DataFrame, SessionContext
+
+from pulka.model.windows import TimeRange
+from pulka.query import messages
+from pulka.query.binding import Prepared
+from pulka.query.functions import Surroundings, expand
+from pulka.query.names import mentioned, quote_paths, quote_word, unique_match
+from pulka.query.plan import uses
+from pulka.query.schema import LogicalTable
+from pulka.query.session import read_only
+
+__all__ = ["prepare"]
+
+_NAMES_TRIED_MAX = 64
+_MULTIPLIES = re.compile(r"^\s*(?:\w+ Join|CrossJoin|RecursiveQuery)\b", re.M)
+_OPAQUE = re.compile(r"^\s*(?:TableScan: \w+\(|RecursiveQuery|Unnest)", re.M)
+
+
+def prepare(open_: Callable[[], SessionContext], statement: str, known: Mapping[str, LogicalTable], window: TimeRange, now_ns: int) -> Prepared:
+    """Bind the one SELECT in `statement` to the tables it names. PulkaError says what is wrong with it."""
+    sql = expand(statement, Surroundings(mentioned(statement, known), window, now_ns))
+    tables = mentioned(sql, known)
+    session = open_()
+    functions = (*session.udfs(), *session.udafs(), *session.udwfs())
+    for table in tables.values():
+        session.register_record_batches(table.name, [[table.empty()]])
+    try:
+        sql, frame = _resolve(session, quote_paths(sql, tables), tables)
+        plan = frame.optimized_logical_plan().display_indent()
+        return Prepared(sql, tables, frame.schema(), uses(frame, tables), bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions)
+    except Exception as error:
+        raise messages.translate(error, known, functions) from error
+
+
+def _resolve(session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]) -> tuple[str, DataFrame]:
+    """A name that only differs by case from exactly one field is taken for it."""
+    paths = {path for table in tables.values() for path in table.fields}
+    for _ in range(_NAMES_TRIED_MAX):
+        try:
+            return sql, read_only(session, sql)
+        except Exception as error:
+            word = (messages.unknown_field(error) or "").rpartition(".")[2]
+            name = unique_match(word, paths)
+            if name is None or (sql := quote_word(before := sql, word, name)) == before:
+                raise
+    raise ValueError("too many names that differ by case only")

@@ -48,6 +48,7 @@ def test_folders_hold_their_protocol_only(capture: Capture) -> None:
         assert found <= FOLDERS.get(capture.protocol, set())
 
 
+@pytest.mark.slow
 @pytest.mark.tshark
 @pytest.mark.parametrize("capture", captures(), ids=str)
 def test_tshark_knows_the_connection_by_the_same_name(capture: Capture) -> None:

@@ -12,10 +12,28 @@ use crate::text::printable;
 pub enum Dialect {
     /// Standard strings, `E'..'` with escapes, `$tag$..$tag$`, nested comments.
     Postgresql,
+    /// With escapes in all strings (`standard_conforming_strings` is off).
+    PostgresqlEscapes,
     /// Escapes in all strings, `".."` is one, `` `name` ``, `#` comments.
     Mysql,
+    /// Without escapes (`NO_BACKSLASH_ESCAPES`).
+    MysqlStandard,
     /// Standard strings, `$$..$$`, `//` comments.
     Cassandra,
+}
+
+impl Dialect {
+    fn escapes(self) -> bool {
+        matches!(self, Dialect::Mysql | Dialect::PostgresqlEscapes)
+    }
+
+    fn is_mysql(self) -> bool {
+        matches!(self, Dialect::Mysql | Dialect::MysqlStandard)
+    }
+
+    fn is_postgresql(self) -> bool {
+        matches!(self, Dialect::Postgresql | Dialect::PostgresqlEscapes)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,8 +212,8 @@ impl<'a> Lexer<'a> {
                 self.take(1);
                 Token::Space
             }
-            b'\'' => self.string(1, self.dialect == Dialect::Mysql),
-            b'"' if self.dialect == Dialect::Mysql => self.string(1, true),
+            b'\'' => self.string(1, self.dialect.escapes()),
+            b'"' if self.dialect.is_mysql() => self.string(1, self.dialect.escapes()),
             b'"' | b'`' => self.quoted(first),
             b'$' => self.dollar(),
             b'0'..=b'9' => self.number(),
@@ -230,7 +248,7 @@ impl<'a> Lexer<'a> {
         let line = || memchr::memchr(b'\n', self.rest).map_or(self.rest.len(), |end| end + 1);
         match (first, second) {
             (b'-', b'-') => line(),
-            (b'#', _) if self.dialect == Dialect::Mysql => line(),
+            (b'#', _) if self.dialect.is_mysql() => line(),
             (b'/', b'/') if self.dialect == Dialect::Cassandra => line(),
             (b'/', b'*') => self.block_comment_bytes(),
             _ => 0,
@@ -244,7 +262,7 @@ impl<'a> Lexer<'a> {
             at += next;
             match self.rest.get(at..at + 2) {
                 Some(b"*/") => (depth, at) = (depth - 1, at + 2),
-                Some(b"/*") if self.dialect == Dialect::Postgresql => (depth, at) = (depth + 1, at + 2),
+                Some(b"/*") if self.dialect.is_postgresql() => (depth, at) = (depth + 1, at + 2),
                 _ => at += 1,
             }
         }
@@ -286,7 +304,7 @@ impl<'a> Lexer<'a> {
             return self.parameter(1 + digits);
         }
         let name = self.rest[1..].iter().take_while(|byte| is_word(**byte) && **byte != b'$').count();
-        if self.dialect == Dialect::Mysql || self.rest.get(1 + name) != Some(&b'$') {
+        if self.dialect.is_mysql() || self.rest.get(1 + name) != Some(&b'$') {
             self.take(1);
             return Token::Sign(b'$');
         }
@@ -322,10 +340,10 @@ impl<'a> Lexer<'a> {
         let length = self.rest.iter().take_while(|byte| is_word(**byte)).count();
         let word = &self.rest[..length];
         if self.rest.get(length) == Some(&b'\'') && is_string_prefix(word) {
-            let escapes = self.dialect == Dialect::Mysql || word.eq_ignore_ascii_case(b"e");
+            let escapes = self.dialect.escapes() || word.eq_ignore_ascii_case(b"e");
             return self.string(length + 1, escapes);
         }
-        if self.dialect == Dialect::Postgresql && word.eq_ignore_ascii_case(b"u") && self.rest[length..].starts_with(b"&'") {
+        if self.dialect.is_postgresql() && word.eq_ignore_ascii_case(b"u") && self.rest[length..].starts_with(b"&'") {
             return self.string(length + 2, false);
         }
         Token::Word(self.take(length))
@@ -361,6 +379,8 @@ mod tests {
         check(Postgresql, "SELECT * FROM t WHERE a = 'x''y' AND b=42 AND c = -1.5e-3;", "SELECT", "SELECT * FROM t WHERE a = ? AND b=? AND c = ?");
         check(Postgresql, "select E'a\\'b', x'ff', U&'d', $tag$ 'it'' $tag$, 1", "SELECT", "select ?, ?, ?, ?, ?");
         check(Postgresql, "SELECT 'a\\' , 'secret'", "SELECT", "SELECT ?, ?");
+        check(MysqlStandard, r"SELECT 'a\', 'secret' FROM t", "SELECT", "SELECT ?, ? FROM t");
+        check(PostgresqlEscapes, r"SELECT 'a\', ''secret' FROM t", "SELECT", "SELECT ? FROM t");
         check(Mysql, r#"insert into foo (animal, name) values ("dog", 'it\'s')"#, "INSERT", "insert into foo (animal, name) values (?)");
         check(Mysql, "SELECT `a b`, @@version, _utf8'x', 0xFF FROM t1 # 'secret'", "SELECT", "SELECT `a b`, @@version, ?, ? FROM t1");
         check(Cassandra, "SELECT v FROM ks.t WHERE id = 3f2504e0-4f89-11d3-9a0c-0305e82c3301 // it", "SELECT", "SELECT v FROM ks.t WHERE id = ?");
@@ -405,7 +425,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics_and_is_bounded(sql in proptest::collection::vec(any::<u8>(), 0..400), limit in 0usize..300) {
-            for dialect in [Postgresql, Mysql, Cassandra] {
+            for dialect in [Postgresql, PostgresqlEscapes, Mysql, MysqlStandard, Cassandra] {
                 prop_assert!(normalise(&sql, dialect, limit).text.len() <= limit);
             }
         }
@@ -413,7 +433,7 @@ mod tests {
         /// What stands between quotes is never told, nor is any number, however the statement is cut off.
         #[test]
         fn tells_no_secrets(text in "[a-z\"`$()#/*-]{0,12}", number in 1000u32..9999, cut in 0usize..120) {
-            for dialect in [Postgresql, Mysql, Cassandra] {
+            for dialect in [Postgresql, PostgresqlEscapes, Mysql, MysqlStandard, Cassandra] {
                 let sql = format!("SELECT a FROM t WHERE b = 'ZQ{text}ZQ' AND c IN ({number}, 'ZQ{text}') AND d = {number}");
                 let cut = &sql.as_bytes()[..cut.min(sql.len())];
                 for sql in [sql.as_bytes(), cut] {
@@ -425,7 +445,7 @@ mod tests {
 
         #[test]
         fn says_the_same_twice(sql in "[a-zA-Z0-9'\"(),.;:$?=<>* \n-]{0,120}") {
-            for dialect in [Postgresql, Mysql, Cassandra] {
+            for dialect in [Postgresql, PostgresqlEscapes, Mysql, MysqlStandard, Cassandra] {
                 let once = normalise(sql.as_bytes(), dialect, 1000);
                 prop_assert!(normalise(once.text.as_bytes(), dialect, 1000).text.len() <= once.text.len());
             }

@@ -266,12 +266,12 @@ impl Framed for Amqp {
         let (Some(kind), Some(_), Some(length)) = (reader.u8(), reader.u16_be(), reader.u32_be()) else {
             return if matches!(bytes[0], METHOD | HEADER | BODY | HEARTBEAT) { Frame::Need(7) } else { Frame::Lost };
         };
-        if !matches!(kind, METHOD | HEADER | BODY | HEARTBEAT) || length > FRAME_BYTES {
+        if !matches!(kind, METHOD | HEADER | BODY | HEARTBEAT) || length > FRAME_BYTES || (kind == HEARTBEAT && length > 0) {
             return Frame::Lost;
         }
         let whole = length as usize + 8;
         if whole > Self::HEAD_BYTES {
-            return if kind == BODY || kind == METHOD { Frame::Message(whole as u64) } else { Frame::Lost };
+            return Frame::Message(whole as u64);
         }
         let Some(last) = bytes.get(whole - 1) else { return Frame::Need(whole) };
         let known = kind != METHOD || Method::read(&bytes[7..]).is_some_and(|method| if from == Party::Client { is_client_method(&method) } else { is_server_method(&method) });

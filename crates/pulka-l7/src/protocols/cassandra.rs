@@ -47,7 +47,6 @@ mod opcode {
     pub const BATCH: u8 = 13;
     pub const AUTH_CHALLENGE: u8 = 14;
     pub const AUTH_RESPONSE: u8 = 15;
-    pub const AUTH_SUCCESS: u8 = 16;
 }
 
 const COMPRESSED: u8 = 1;

@@ -39,6 +39,7 @@ pub const MESSAGE_BYTES: std::ops::Range<i32> = 16..50_331_648;
 const MORE_TO_COME: u32 = 2;
 const CHECKSUM: u32 = 1;
 const QUERY_FAILURE: u32 = 2;
+const COMMAND_NOT_FOUND: i64 = 59;
 
 pub struct Header {
     pub length: i32,
@@ -98,6 +99,9 @@ impl Mongodb {
         message.answers(&mut transaction);
         if let Some(Failure { code, name }) = answered(header.operation, &message.head[HEADER_BYTES..]) {
             transaction.status = code.to_string().into();
+            if code == COMMAND_NOT_FOUND {
+                transaction.operation = "OTHER".into();
+            }
             transaction.error = Some(name.map_or_else(|| transaction.status.clone(), Into::into));
         }
         out.push(transaction);

@@ -32,6 +32,8 @@ pub static PROTOCOL: Protocol = Protocol {
 
 /// A packet of this length goes on in the next one.
 const CONTINUED: u32 = 0x00ff_ffff;
+/// A status of the server.
+const NO_BACKSLASH_ESCAPES: u16 = 512;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
@@ -59,6 +61,7 @@ pub struct Mysql {
     /// For executions of "the last one", which MariaDB's clients send before its number is known.
     last_prepared: Option<Statement>,
     database: Option<String>,
+    dialect: Dialect,
     /// The client sends a file: its packets are no commands until an empty one.
     sends_file: bool,
     continued: [bool; 2],
@@ -75,6 +78,7 @@ impl Mysql {
             statements: Prepared::new(256),
             last_prepared: None,
             database: None,
+            dialect: Dialect::Mysql,
             sends_file: false,
             continued: [false; 2],
             doubt: [false; 2],
@@ -139,7 +143,7 @@ impl Mysql {
             }
             0x03 => {
                 let attributes = self.capabilities.map(|known| known & capability::QUERY_ATTRIBUTES != 0);
-                let statement = normalise(query_text(rest, attributes), Dialect::Mysql, self.limits.text_bytes);
+                let statement = normalise(query_text(rest, attributes), self.dialect, self.limits.text_bytes);
                 self.begin(message, Answer::First, statement.operation, statement.text);
             }
             0x0a => self.begin(message, Answer::First, name, String::new()),
@@ -150,7 +154,7 @@ impl Mysql {
             }
             0x12 | 0x1e => self.begin(message, Answer::Single, name, String::new()),
             0x16 => {
-                let statement = normalise(rest, Dialect::Mysql, self.limits.text_bytes);
+                let statement = normalise(rest, self.dialect, self.limits.text_bytes);
                 self.last_prepared = Some(statement.clone());
                 self.begin(message, Answer::Prepared, name, statement.text);
             }
@@ -177,6 +181,9 @@ impl Mysql {
             return None; // no answer begins a sequence: it is what a gap left over
         }
         message.answers(&mut waiting.transaction);
+        if let Some(status) = answer::status(waiting.answer, packet) {
+            self.dialect = if status & NO_BACKSLASH_ESCAPES != 0 { Dialect::MysqlStandard } else { Dialect::Mysql };
+        }
         let progress = answer::packet(&mut waiting.answer, packet, self.capabilities);
         match progress {
             Progress::More => {}
@@ -216,7 +223,7 @@ impl Mysql {
     fn prepared(&mut self, id: u32) {
         let Some(waiting) = self.waiting.front() else { return };
         let text = waiting.transaction.target.to_string();
-        let operation = normalise(text.as_bytes(), Dialect::Mysql, self.limits.text_bytes).operation;
+        let operation = normalise(text.as_bytes(), self.dialect, self.limits.text_bytes).operation;
         self.statements.insert(id, Statement { operation, text });
     }
 

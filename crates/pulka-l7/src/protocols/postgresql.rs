@@ -54,6 +54,7 @@ pub struct Postgresql {
     statements: Prepared<Box<[u8]>>,
     portals: Prepared<Box<[u8]>>,
     database: Option<String>,
+    dialect: Dialect,
     /// The client asked for encryption with this code, and waits for a single byte.
     asked: Option<u32>,
     /// The client sent something that only a `Sync` ends.
@@ -71,6 +72,7 @@ impl Postgresql {
             statements: Prepared::new(256),
             portals: Prepared::new(32),
             database: None,
+            dialect: Dialect::Postgresql,
             asked: None,
             in_group: false,
             aborting: false,
@@ -135,7 +137,7 @@ impl Postgresql {
     }
 
     fn normalise(&self, sql: &[u8]) -> Statement {
-        normalise(sql, Dialect::Postgresql, self.limits.text_bytes)
+        normalise(sql, self.dialect, self.limits.text_bytes)
     }
 
     fn prepare(&mut self, message: &Message<'_>, body: &[u8]) {
@@ -184,7 +186,8 @@ impl Postgresql {
         let body = message.head.get(5..).unwrap_or_default();
         match message.head[0] {
             b'A' => return self.notification(message, body, out),
-            b'S' | b'N' | b'K' => return,
+            b'S' => return self.parameter(body),
+            b'N' | b'K' => return,
             _ => {}
         }
         if let Some(waiting) = self.waiting.front() {
@@ -197,6 +200,13 @@ impl Postgresql {
             b'1' => self.finish_if(|kind| matches!(kind, Kind::Prepare), out),
             b'W' => self.finish_if(|kind| matches!(kind, Kind::Query), out), // replication: it has no end
             _ => {}
+        }
+    }
+
+    fn parameter(&mut self, body: &[u8]) {
+        let mut reader = Reader::new(body);
+        if reader.cstring() == Some(b"standard_conforming_strings") {
+            self.dialect = if reader.cstring() == Some(b"off") { Dialect::PostgresqlEscapes } else { Dialect::Postgresql };
         }
     }
 

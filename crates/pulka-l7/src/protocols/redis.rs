@@ -243,6 +243,9 @@ fn answered(mut transaction: Transaction, reply: &Reply, input: &Input<'_>) -> T
     transaction.response_bytes = input.position - reply.start;
     if matches!(reply.kind, b'-' | b'!') {
         let prefix = error_prefix(&reply.words[0]);
+        if reply.words[0].starts_with(b"ERR unknown command") {
+            transaction.operation = "OTHER".into(); // anything may have been said, a password too
+        }
         // Redirections are how a cluster says where a key is.
         transaction.error = (!matches!(&*prefix, "MOVED" | "ASK")).then(|| prefix.clone());
         transaction.status = prefix;
@@ -301,7 +304,6 @@ fn element(reply: &mut Reply, bytes: &[u8], end: usize) -> Step {
             reply.words[0] = line[..line.len().min(64)].to_vec();
             0
         }
-        b'|'..=b'~' => return Step::Lost,
         _ => 0,
     };
     if bytes[0] == b'|' && reply.element == 0 {

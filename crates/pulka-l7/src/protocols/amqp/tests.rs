@@ -117,5 +117,5 @@ fn met_in_the_middle() {
         connection.chunk(&Chunk { side: Side::B, at_ns: 1, tls: false, data: &publish("shop", "a") }, &mut out);
     }
     connection.close(2, &mut out);
-    assert_eq!((connection.client(), lines(&out)), (None, vec!["publish shop:a".to_owned(); 2]));
+    assert_eq!((connection.client(), lines(&out)), (Some(Side::B), vec!["publish shop:a".to_owned(); 2]));
 }

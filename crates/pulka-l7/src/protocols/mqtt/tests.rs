@@ -40,7 +40,7 @@ fn subscriptions_and_deliveries() {
             (Client, b"\x40\x02\x00\x07\xa2\x07\x00\x03\x00\x03a/#"),
             (Server, b"\xb0\x02\x00\x03"),
         ],
-        &["subscribe a/#", "subscribe b/# 128 !unspecified_error", "deliver a/b", "unsubscribe a/#"],
+        &["connect", "subscribe a/#", "subscribe b/# 128 !unspecified_error", "deliver a/b", "unsubscribe a/#"],
     );
 }
 

@@ -106,6 +106,16 @@ fn prepared(answer: &mut Answer, body: &[u8], capabilities: Option<u32>) -> Prog
     if left == 0 { Progress::PreparedDone(id) } else { Progress::Prepared(id) }
 }
 
+/// The server's status, when `packet` is an OK or EOF that tells it.
+pub fn status(answer: Answer, packet: &Packet<'_>) -> Option<u16> {
+    match (answer, packet.body.first()?) {
+        (Answer::Single | Answer::Login | Answer::First | Answer::File, 0) if packet.length >= 7 => Some(ok_status(packet.body)),
+        (Answer::ColumnsDone | Answer::Rows, 0xfe) if packet.length == 5 => Some(end_status(packet.body)),
+        (Answer::ColumnsDone | Answer::Rows, 0xfe) if packet.length < super::CONTINUED => Some(ok_status(packet.body)),
+        _ => None,
+    }
+}
+
 /// The server's status in an EOF packet.
 fn end_status(body: &[u8]) -> u16 {
     body.get(3..5).map_or(0, |status| u16::from_le_bytes([status[0], status[1]]))

@@ -98,6 +98,16 @@ fn errors_tell_their_code() {
 }
 
 #[test]
+fn strings_as_the_server_reads_them() {
+    let standard = packet(1, &[0, 0, 0, 2, 2, 0, 0]);
+    check_after_login(
+        PLAIN,
+        &[(Client, query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")), (Server, standard), (Client, query(r"SELECT 'a\', 'secret'")), (Server, ok(1))],
+        &["SET SET sql_mode = ?", "SELECT SELECT ?, ?"],
+    );
+}
+
+#[test]
 fn prepared_statements() {
     let prepared = [packet(1, &[0, 7, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]), column(2), end(3, 2), column(4), end(5, 2)].concat();
     let rows = [packet(1, &[1]), column(2), end(3, 2), packet(4, &[0, 0, 1]), end(5, 2)].concat();

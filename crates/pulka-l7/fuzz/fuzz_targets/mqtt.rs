@@ -1,0 +1,8 @@
+//! Any bytes, cut anywhere, with gaps, to the decoder of `mqtt`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulka_l7::decoder::Transport;
+use pulka_l7::testing::feed_anything;
+
+fuzz_target!(|script: &[u8]| feed_anything("mqtt", Transport::Stream, script));

@@ -1,0 +1,20 @@
+"""CQL as tshark sees it."""
+
+import pytest
+
+from tests.captures.harness import Agreement, captures, transactions
+from tests.captures.wire import decoded_as, from_clients, server_ports
+
+NAMES = {"1": "CONNECT", "5": "OPTIONS", "9": "PREPARE", "11": "REGISTER", "13": "BATCH"}
+
+
+@pytest.mark.tshark
+def test_requests_and_errors() -> None:
+    agreement = Agreement("cassandra")
+    for capture in captures("cassandra"):
+        rows = decoded_as(capture, "cassandra", "cql", "cql", "cql.opcode", "cql.error_code")
+        requests = from_clients(rows, server_ports(capture, "cassandra"))
+        ours = transactions(capture, "cassandra")
+        theirs = [NAMES.get(opcode, "query") for row in requests for opcode in row["cql.opcode"] if opcode != "15"]
+        agreement.add(capture, (row["operation"] if row["operation"] in NAMES.values() else "query" for row in ours if row["operation"] != "EVENT"), theirs)
+    agreement.check()

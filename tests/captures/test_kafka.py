@@ -1,0 +1,22 @@
+"""Kafka as tshark sees it."""
+
+import pytest
+
+from tests.captures.harness import Agreement, captures, transactions
+from tests.captures.wire import decoded_as, from_clients, server_ports
+
+APIS = {0: "Produce", 1: "Fetch", 2: "ListOffsets", 3: "Metadata", 8: "OffsetCommit", 9: "OffsetFetch", 10: "FindCoordinator", 11: "JoinGroup", 12: "Heartbeat", 18: "ApiVersions"}
+
+
+@pytest.mark.tshark
+def test_apis_topics_and_errors() -> None:
+    agreement = Agreement("kafka")
+    for capture in captures("kafka"):
+        rows = decoded_as(capture, "kafka", "kafka", "kafka", "kafka.api_key", "kafka.topic_name", "kafka.error", "kafka.correlation_id")
+        requests = from_clients(rows, server_ports(capture, "kafka"))
+        theirs = [(APIS[int(key)], ",".join(sorted(set(row["kafka.topic_name"])))) for row in requests for key in row["kafka.api_key"]]
+        ours = transactions(capture, "kafka")
+        agreement.add(capture, ((row["operation"], row["target"]) for row in ours), theirs)
+        answers = [row for row in rows if row not in requests]
+        agreement.add(capture, (row["status"] for row in ours if row["status"]), (code for row in answers for code in sorted(set(row["kafka.error"]) - {"0"})[:1]))
+    agreement.check()

@@ -48,7 +48,7 @@ def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)  # noqa: TID251
+        time.sleep(0.05)
     pytest.skip(f"nothing listens on port {port}")
 
 
@@ -77,7 +77,7 @@ def recording(port: int, directory: Path) -> Iterator[Recording]:
         recorded = Recording()
         try:
             yield recorded
-            time.sleep(0.3)  # noqa: TID251
+            time.sleep(0.3)
         finally:
             capture.send_signal(signal.SIGINT)
             capture.wait(30)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 from tests.captures.live import free_port, program, recording, server
 from tests.contract.conftest import postgres_binaries, unprivileged
 

@@ -261,13 +261,15 @@ impl Postgresql {
         self.aborting = self.in_group;
     }
 
-    /// `ReadyForQuery` answers a simple query, a login or a `Sync`; what is before those was lost in a gap.
+    /// `ReadyForQuery` answers a simple query, a login or a `Sync`, and all that came before those.
     fn ready(&mut self, out: &mut Vec<Transaction>) {
         while let Some(waiting) = self.waiting.pop() {
-            match waiting.kind {
-                Kind::Query => return out.push(waiting.transaction),
-                Kind::Sync => return,
-                Kind::Execute | Kind::Prepare => {}
+            let ends = matches!(waiting.kind, Kind::Query | Kind::Sync);
+            if !matches!(waiting.kind, Kind::Sync) {
+                out.push(waiting.transaction);
+            }
+            if ends {
+                return;
             }
         }
     }

@@ -40,7 +40,7 @@ fn asks(client: &[u8]) -> Verdict {
     }
     let Some(header) = (reader.rest().len() >= 8).then(|| header(reader.rest())) else { return Verdict::NeedMore };
     let Some(header) = header else { return Verdict::No };
-    if client.len() as u64 == u64::from(length) + 4 && is_about_topics(&header) {
+    if client.len() as u64 >= u64::from(length) + 4 && is_about_topics(&header) {
         return Verdict::OneSided;
     }
     let mut rest = header.rest;

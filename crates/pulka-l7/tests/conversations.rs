@@ -93,7 +93,7 @@ fn check(name: &str, talk: &Talk, requests: usize, sizes: &[usize]) -> Result<()
     Ok(())
 }
 
-const STARTUP: &[u8] = b"\0\0\0\x15\0\x03\0\0user\0shopper\0\0";
+const STARTUP: &[u8] = b"\0\0\0\x16\0\x03\0\0user\0shopper\0\0";
 const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 const CONNECT: &[u8] = b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02id";
 

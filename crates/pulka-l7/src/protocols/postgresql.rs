@@ -182,7 +182,8 @@ impl Postgresql {
             out.push(transaction);
             return;
         }
-        if let Some(Waiting { kind: kind @ Kind::Prepare, transaction }) = self.waiting.back()
+        if self.unseen.is_none()
+            && let Some(Waiting { kind: kind @ Kind::Prepare, transaction }) = self.waiting.back()
             && *transaction.target == *statement.text
         {
             *kind = Kind::Execute;

@@ -32,13 +32,13 @@ def free_port() -> int:
 @contextmanager
 def server(command: list[str], port: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A server that listens on `port` while the block runs."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options) as running:  # type: ignore[call-overload]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **options) as running:  # type: ignore[call-overload]
         try:
             _wait_for(port, running)
             yield running
         finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait(30)
+            os.killpg(running.pid, signal.SIGTERM)
+            running.wait(60)
 
 
 def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:

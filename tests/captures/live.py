@@ -32,13 +32,13 @@ def free_port() -> int:
 @contextmanager
 def server(command: list[str], port: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A server that listens on `port` while the block runs."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options) as running:  # type: ignore[call-overload]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **options) as running:  # type: ignore[call-overload]
         try:
             _wait_for(port, running)
             yield running
         finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait(30)
+            os.killpg(running.pid, signal.SIGTERM)
+            running.wait(60)
 
 
 def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
@@ -48,7 +48,7 @@ def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)  # noqa: TID251
+        time.sleep(0.05)
     pytest.skip(f"nothing listens on port {port}")
 
 
@@ -77,7 +77,7 @@ def recording(port: int, directory: Path) -> Iterator[Recording]:
         recorded = Recording()
         try:
             yield recorded
-            time.sleep(0.3)  # noqa: TID251
+            time.sleep(0.3)
         finally:
             capture.send_signal(signal.SIGINT)
             capture.wait(30)

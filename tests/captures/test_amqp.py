@@ -1,7 +1,6 @@
 """AMQP as tshark and DeepFlow see it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions
 from tests.captures.wire import decoded_as
 

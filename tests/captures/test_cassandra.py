@@ -1,7 +1,6 @@
 """CQL as tshark sees it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions
 from tests.captures.wire import decoded_as, from_clients, server_ports
 

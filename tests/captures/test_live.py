@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 from tests.captures.live import free_port, program, recording, server
 from tests.contract.conftest import postgres_binaries, unprivileged
 
@@ -134,13 +133,13 @@ def test_memcached(home: Path) -> None:
     with server(serve, port):
         with recording(port, home) as recorded:
             said = b"".join(b"set user:%d 0 0 %d\r\n%s\r\n" % (number, len(value), value) for number in range(500))
-            exchange(port, said + b"version\r\n", b"VERSION 1.6.18\r\n"[-2:])
+            exchange(port, said + b"mn\r\n", b"MN\r\n")
             said = b"".join(b"get user:%d user:%d\r\n" % (number, number + 1) for number in range(400)) + b"mg user:1 v\r\nmg none v q\r\nmn\r\nincr user:1 1\r\nquit\r\n"
             exchange(port, said, b"non-numeric value\r\n")
         stats = exchange(port, b"stats\r\n", b"END\r\n").decode()
     counted = {line.split()[1]: int(line.split()[2]) for line in stats.splitlines() if line.startswith(("STAT cmd_get ", "STAT cmd_set ", "STAT cmd_meta "))}
     ours = Counter(recorded.operations("memcached"))
-    assert (ours["set"], ours["get"], ours["mg"], ours["mn"], ours["incr"], ours["version"]) == (counted["cmd_set"], 400, 2, 1, 1, 1)
+    assert (ours["set"], ours["get"], ours["mg"], ours["mn"], ours["incr"]) == (counted["cmd_set"], 400, 2, 2, 1)
     assert failed(recorded.rows("memcached")) == ["CLIENT_ERROR"]
     assert not any("secret" in str(row) for row in recorded.rows("memcached"))
 
@@ -153,7 +152,7 @@ def test_mqtt(home: Path) -> None:
     with server([program("mosquitto"), "-c", str(home / "conf")], port), recording(port, home) as recorded:
         for version, quality in (("mqttv31", "0"), ("mqttv311", "1"), ("mqttv5", "2")):
             options = [*target, "-V", version, "-q", quality]
-            with subprocess.Popen([program("mosquitto_sub"), *options, "-C", "200", "-d"], stdout=subprocess.PIPE, text=True) as subscriber:
+            with subprocess.Popen([program("stdbuf"), "-oL", program("mosquitto_sub"), *options, "-C", "200", "-d"], stdout=subprocess.PIPE, text=True) as subscriber:
                 assert subscriber.stdout and any("SUBACK" in line for line in subscriber.stdout)
                 subprocess.run([program("mosquitto_pub"), *options, "-l"], input=lines, text=True, check=True)
                 subscriber.communicate(timeout=30)
@@ -171,21 +170,32 @@ def test_nats(home: Path) -> None:
     published = b"".join(b"PUB orders.%d.new %d\r\n%s\r\n" % (number, len(payload), payload) for number in range(500))
     asked = b"".join(b"PUB nobody _INBOX.a.%d 2\r\nhi\r\n" % number for number in range(50))
     with server([program("nats-server"), "-a", "127.0.0.1", "-p", str(port)], port), recording(port, home) as recorded:
-        answer = exchange(port, connect + b"SUB orders.*.new 1\r\nSUB _INBOX.a.* 2\r\n" + published + asked + b"PING\r\n", b"PONG\r\n")
-        assert answer.count(b"MSG") or True
+        subscribed = b"SUB orders.*.new 1\r\nSUB _INBOX.a.* 2\r\nSUB last 3\r\n"
+        answer = exchange(port, connect + subscribed + published + asked + b"PUB last 3\r\nend\r\n", b"end\r\n")
     ours = Counter(recorded.operations("nats"))
-    assert (ours["publish"], ours["request"], ours["subscribe"], ours["CONNECT"]) == (500, 50, 2, 1)
+    assert (ours["publish"], ours["request"], ours["subscribe"], ours["CONNECT"]) == (501, 50, 3, 1)
+    assert ours["deliver"] == answer.count(b"\nMSG ") == 501
+    assert Counter(row["error"] for row in recorded.rows("nats") if row["error"]) == {"no_responders": 50}
     assert not any("secret" in str(row) for row in recorded.rows("nats"))
 
 
 def test_amqp(home: Path) -> None:
-    port = free_port()
+    port, names = free_port(), str(free_port())
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "RABBITMQ_NODENAME": f"pulka{port}@localhost", "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_MNESIA_BASE": str(home / "mnesia"), "RABBITMQ_LOG_BASE": str(home / "log"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"), "RABBITMQ_DIST_PORT": str(free_port()),
+        "ERL_EPMD_PORT": names, "ERL_EPMD_ADDRESS": "127.0.0.1",
     }  # fmt: skip
+    broker = program("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    try:
+        amqp_exchanges(home, port, broker, environment)
+    finally:
+        subprocess.run([program("epmd"), "-port", names, "-kill"], check=False, capture_output=True)  # which the broker started, and leaves behind
+
+
+def amqp_exchanges(home: Path, port: int, broker: str, environment: dict[str, str]) -> None:
     url = ["-u", f"amqp://guest:guest@127.0.0.1:{port}/"]
-    with server([program("rabbitmq-server")], port, env=environment, start_new_session=True), recording(port, home) as recorded:
+    with server([broker], port, env=environment), recording(port, home) as recorded:
         subprocess.run([program("amqp-declare-queue"), *url, "-q", "orders"], check=True, capture_output=True)
         for _ in range(10):
             subprocess.run([program("amqp-publish"), *url, "-r", "orders", "-b", "secret" * 5000], check=True, capture_output=True)

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from tests.captures.harness import Agreement, Capture, captures, transactions
 from tests.captures.wire import decoded_as, from_clients, server_ports
 

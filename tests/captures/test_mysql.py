@@ -1,7 +1,6 @@
 """MySQL as tshark and Zeek see it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, Capture, captures, transactions
 from tests.captures.wire import decoded_as
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from tests.captures.harness import Capture, captures, transactions
 
 KINDS = {"Connect": {"CONNECT"}, "Sub": {"subscribe"}, "Unsub": {"unsubscribe"}, "Pub": {"publish", "request"}, "Hpub": {"publish", "request"}}

@@ -1,7 +1,6 @@
 """PostgreSQL as tshark, Zeek and DeepFlow see it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, Capture, captures, transactions
 from tests.captures.wire import decoded_as
 

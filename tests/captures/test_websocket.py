@@ -1,7 +1,6 @@
 """WebSocket as tshark and Suricata see it."""
 
 import pytest
-
 from tests.captures.harness import Agreement, captures, transactions
 from tests.captures.wire import decoded_as
 

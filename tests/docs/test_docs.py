@@ -39,3 +39,13 @@ def test_the_page_on_compaction_names_what_exists() -> None:
     for metric in re.findall(r"`(pulka_\w+)`", page):
         stem = metric.rpartition("_")[0]
         assert metric in measured or stem in measured, metric
+
+
+def test_the_page_on_the_edge_names_options_and_columns_that_exist() -> None:
+    from pulka.surfaces.cli import capture
+
+    page = (DOCS / "edge.md").read_text()
+    options = {option for parameter in capture.pcap.params for option in parameter.opts}
+    assert set(re.findall(r"`(--[\w-]+)`", page)) <= options
+    columns = {*capture._RED, *capture._TRANSACTIONS, *capture._CONNECTIONS}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) <= columns

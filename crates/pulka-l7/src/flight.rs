@@ -18,10 +18,14 @@ impl<T> Flight<T> {
         Flight { waiting: VecDeque::new(), unseen: 0, text_bytes: 0, limit_bytes }
     }
 
-    /// `text_bytes`: what the request holds on the heap.
+    pub fn has_room(&self, text_bytes: usize) -> bool {
+        self.text_bytes + text_bytes + (self.waiting.len() + 1) * size_of::<(T, u32)>() <= self.limit_bytes
+    }
+
+    /// `text_bytes`: what the request holds on the heap. When there is no room it is counted, and `pop` counts back: for
+    /// protocols with one answer per request.
     pub fn push(&mut self, request: T, text_bytes: usize) {
-        let size = size_of::<(T, u32)>();
-        if self.unseen > 0 || self.text_bytes + text_bytes + (self.waiting.len() + 1) * size > self.limit_bytes {
+        if self.unseen > 0 || !self.has_room(text_bytes) {
             self.unseen += 1;
             return;
         }
@@ -57,8 +61,7 @@ impl<T> Flight<T> {
 
     /// For requests found by a key: the oldest gives way when there is no room.
     pub fn push_keyed(&mut self, request: T, text_bytes: usize) -> Option<T> {
-        let full = self.text_bytes + text_bytes + (self.waiting.len() + 1) * size_of::<(T, u32)>() > self.limit_bytes;
-        let given_up = if full { self.pop() } else { None };
+        let given_up = if self.has_room(text_bytes) { None } else { self.pop() };
         self.push(request, text_bytes);
         self.unseen = 0;
         given_up
@@ -106,4 +109,28 @@ pub fn text_bytes(request: &Transaction) -> usize {
     let text = |text: &Cow<'static, str>| if let Cow::Owned(text) = text { text.capacity() } else { 0 };
     let attributes = request.attributes.iter().map(|(_, value)| value.capacity() + size_of::<(&str, String)>()).sum::<usize>();
     text(&request.operation) + text(&request.target) + attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flight;
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let mut flight = Flight::new(3 * size_of::<(u64, u32)>());
+        (1..=5).for_each(|request| flight.push(request, 0));
+        assert_eq!((flight.pop(), flight.pop(), flight.pop()), (Some(1), Some(2), Some(3)));
+        flight.push(6, 0);
+        assert_eq!((flight.pop(), flight.pop(), flight.pop()), (None, None, None));
+        assert!(flight.is_empty());
+        flight.push(7, 0);
+        assert_eq!((flight.pop(), flight.held_bytes() >= size_of::<(u64, u32)>()), (Some(7), true));
+    }
+
+    #[test]
+    fn with_keys_the_oldest_gives_way() {
+        let mut flight = Flight::new(2 * size_of::<(u64, u32)>() + 10);
+        assert_eq!([flight.push_keyed(1, 5), flight.push_keyed(2, 5), flight.push_keyed(3, 5)], [None, None, Some(1)]);
+        assert_eq!((flight.take(|request| *request == 3), flight.take(|request| *request == 1), flight.pop()), (Some(3), None, Some(2)));
+    }
 }

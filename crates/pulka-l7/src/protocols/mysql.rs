@@ -91,6 +91,9 @@ impl Mysql {
             transaction.attributes.push(("db.namespace", database.clone()));
         }
         let text = text_bytes(&transaction);
+        if !self.waiting.has_room(text) {
+            self.waiting.clear(); // answers without a request are passed over
+        }
         self.waiting.push(Waiting { answer, transaction }, text);
     }
 

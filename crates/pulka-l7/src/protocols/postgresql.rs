@@ -43,6 +43,12 @@ enum Kind {
     Sync,
 }
 
+impl Kind {
+    fn is_ended_by_ready(&self) -> bool {
+        matches!(self, Kind::Query | Kind::Sync)
+    }
+}
+
 struct Waiting {
     kind: Kind,
     transaction: Transaction,
@@ -51,6 +57,8 @@ struct Waiting {
 pub struct Postgresql {
     limits: Limits,
     waiting: Flight<Waiting>,
+    /// Requests that found no room: how many of them a `ReadyForQuery` ends. Until then none is kept.
+    unseen: Option<u64>,
     statements: Prepared<Box<[u8]>>,
     portals: Prepared<Box<[u8]>>,
     database: Option<String>,
@@ -69,6 +77,7 @@ impl Postgresql {
         Postgresql {
             limits,
             waiting: Flight::new(limits.decoder_bytes / 4),
+            unseen: None,
             statements: Prepared::new(256),
             portals: Prepared::new(32),
             database: None,
@@ -85,7 +94,10 @@ impl Postgresql {
             transaction.attributes.push(("db.namespace", database.clone()));
         }
         let text = text_bytes(&transaction);
-        self.waiting.push(Waiting { kind, transaction }, text);
+        if self.unseen.is_none() && self.waiting.has_room(text) {
+            return self.waiting.push(Waiting { kind, transaction }, text);
+        }
+        *self.unseen.get_or_insert(0) += u64::from(kind.is_ended_by_ready());
     }
 
     fn begin(&mut self, kind: Kind, message: &Message<'_>, statement: Statement) {
@@ -170,7 +182,8 @@ impl Postgresql {
             out.push(transaction);
             return;
         }
-        if let Some(Waiting { kind: kind @ Kind::Prepare, transaction }) = self.waiting.back()
+        if self.unseen.is_none()
+            && let Some(Waiting { kind: kind @ Kind::Prepare, transaction }) = self.waiting.back()
             && *transaction.target == *statement.text
         {
             *kind = Kind::Execute;
@@ -261,15 +274,18 @@ impl Postgresql {
         self.aborting = self.in_group;
     }
 
-    /// `ReadyForQuery` answers a simple query, a login or a `Sync`; what is before those was lost in a gap.
+    /// `ReadyForQuery` answers a simple query, a login or a `Sync`, and all that came before those.
     fn ready(&mut self, out: &mut Vec<Transaction>) {
         while let Some(waiting) = self.waiting.pop() {
-            match waiting.kind {
-                Kind::Query => return out.push(waiting.transaction),
-                Kind::Sync => return,
-                Kind::Execute | Kind::Prepare => {}
+            let ends = waiting.kind.is_ended_by_ready();
+            if !matches!(waiting.kind, Kind::Sync) {
+                out.push(waiting.transaction);
+            }
+            if ends {
+                return;
             }
         }
+        self.unseen = self.unseen.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
     }
 }
 
@@ -314,6 +330,7 @@ impl Framed for Postgresql {
     fn gap(&mut self, from: Party, _out: &mut Vec<Transaction>) {
         self.doubt[from.index()] = true;
         self.asked = None;
+        self.unseen = None;
         if from == Party::Server {
             self.waiting.clear();
         }

@@ -39,12 +39,12 @@ struct Header {
     payload_bytes: u64,
 }
 
-/// Err: how many bytes are needed. None: no frame of this party.
-fn header(from: Party, bytes: &[u8]) -> Option<Result<Header, usize>> {
+/// Err: how many bytes are needed. None: no frame. Clients have to mask what they send, but not all do.
+fn header(bytes: &[u8]) -> Option<Result<Header, usize>> {
     let [first, second, ..] = *bytes else { return Some(Err(2)) };
     let (kind, masked, short) = (first & 15, second & 0x80 != 0, second & 0x7f);
     let control = kind >= CLOSE;
-    if !matches!(kind, CONTINUATION..=BINARY | CLOSE..=PONG) || masked != (from == Party::Client) || (control && (short > 125 || first & 0x80 == 0)) || first & 0x30 != 0 {
+    if !matches!(kind, CONTINUATION..=BINARY | CLOSE..=PONG) || (control && (short > 125 || first & 0x80 == 0)) || first & 0x30 != 0 {
         return None;
     }
     let extended = match short {
@@ -125,8 +125,8 @@ fn close_error(code: u16) -> Option<&'static str> {
 impl Framed for Websocket {
     const HEAD_BYTES: usize = 256;
 
-    fn frame(&mut self, from: Party, bytes: &[u8]) -> Frame {
-        match header(from, bytes) {
+    fn frame(&mut self, _from: Party, bytes: &[u8]) -> Frame {
+        match header(bytes) {
             Some(Ok(header)) => Frame::Message(header.bytes as u64 + header.payload_bytes),
             Some(Err(need)) => Frame::Need(need),
             None => Frame::Lost,
@@ -134,7 +134,7 @@ impl Framed for Websocket {
     }
 
     fn message(&mut self, from: Party, message: &Message<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
-        let Some(Ok(header)) = header(from, message.head) else { return None };
+        let Some(Ok(header)) = header(message.head) else { return None };
         match header.kind {
             CLOSE => self.close_frame(from, &header, message, out),
             PING => {

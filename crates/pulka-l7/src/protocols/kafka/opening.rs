@@ -1,6 +1,8 @@
 //! Recognising Kafka: a request with a known API, version and client id, answered under its correlation id.
 
-use super::apis::header;
+use super::apis::{Header, header};
+use super::requests;
+use super::responses::Topics;
 use crate::decoder::{Opening, Transport, Verdict};
 use crate::reader::Reader;
 
@@ -38,6 +40,9 @@ fn asks(client: &[u8]) -> Verdict {
     }
     let Some(header) = (reader.rest().len() >= 8).then(|| header(reader.rest())) else { return Verdict::NeedMore };
     let Some(header) = header else { return Verdict::No };
+    if client.len() as u64 >= u64::from(length) + 4 && is_about_topics(&header) {
+        return Verdict::OneSided;
+    }
     let mut rest = header.rest;
     let Some(name) = rest.i16_be() else { return if length == 8 { Verdict::Yes } else { Verdict::NeedMore } };
     let shown = &rest.rest()[..rest.rest().len().min(usize::try_from(name).unwrap_or(0))];
@@ -49,4 +54,10 @@ fn asks(client: &[u8]) -> Verdict {
         1..=255 => Verdict::NeedMore,
         _ => Verdict::No,
     }
+}
+
+/// A whole request that names topics as topics are named.
+fn is_about_topics(header: &Header<'_>) -> bool {
+    let topics = requests::body(header, &Topics::default(), 249).topics;
+    topics.len() >= 3 && topics.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b','))
 }

@@ -109,6 +109,9 @@ impl Binary {
         let target = if sasl { String::new() } else { key_space(key, self.limits.text_bytes) };
         let transaction = message.begins(PROTOCOL.name, Initiator::Client, operation_name(header.operation).unwrap_or("OTHER"), target);
         let text = text_bytes(&transaction);
+        if !self.waiting.has_room(text) {
+            self.waiting.clear(); // answers without a request are passed over
+        }
         self.waiting.push(Waiting { operation: header.operation, opaque: header.opaque, transaction }, text);
     }
 

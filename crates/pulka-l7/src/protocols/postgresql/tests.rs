@@ -162,6 +162,17 @@ fn cancellation_and_notification() {
 }
 
 #[test]
+fn a_pipeline_beyond_what_is_kept_is_in_step_again_when_it_is_answered() {
+    let group = [prepare("", "SELECT $1"), bind(""), execute(), sync()].concat();
+    let answer = [message(b'1', b""), message(b'2', b""), complete("SELECT 1"), ready()].concat();
+    let (asked, told, select) = (group.repeat(2000), answer.repeat(2000), query("DELETE FROM t"));
+    let done = [complete("DELETE 1"), ready()].concat();
+    let out = lines(&talk(&[(Client, &startup()), (Server, &welcome()), (Client, &asked), (Server, &told), (Client, &select), (Server, &done)]));
+    assert!(out.len() > 50 && out.len() < 2000);
+    assert_eq!(out.last().map(String::as_str), Some("DELETE DELETE FROM t"));
+}
+
+#[test]
 fn met_in_the_middle() {
     let (select, answer) = (query("SELECT 1 FROM t"), [complete("SELECT 1"), ready()].concat());
     let mut connection = crate::connection::Connection::new(crate::decoder::Transport::Stream, None, false, Default::default());

@@ -4,7 +4,10 @@ use super::{is_type, length, line_end, without_line_end};
 use crate::decoder::{Opening, Transport, Verdict};
 
 /// Commands that people and health checks write as plain lines. None is also one of POP3, SMTP, FTP or IRC with such an answer.
-const INLINE: &[&[u8]] = &[b"PING", b"INFO", b"GET", b"SET", b"DEL", b"INCR", b"DECR", b"MGET", b"KEYS", b"EXISTS", b"SELECT", b"DBSIZE", b"ECHO", b"TTL", b"MONITOR", b"CONFIG", b"HGETALL", b"LRANGE", b"LLEN"];
+const INLINE: &[&[u8]] = &[
+    b"PING", b"INFO", b"GET", b"SET", b"DEL", b"INCR", b"DECR", b"MGET", b"KEYS", b"EXISTS", b"SELECT", b"DBSIZE", b"ECHO", b"TTL", b"EXPIRE", b"MONITOR", b"CONFIG", b"HGET", b"HSET", b"HGETALL",
+    b"LRANGE", b"LLEN", b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"SMEMBERS", b"ZADD", b"ZRANGE", b"XADD", b"PUBLISH", b"SUBSCRIBE", b"PSUBSCRIBE", b"FLUSHALL", b"FLUSHDB",
+];
 
 pub fn recognise(opening: &Opening<'_>) -> Verdict {
     if opening.transport == Transport::Datagram {

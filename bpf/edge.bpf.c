@@ -2,5 +2,6 @@
 /* The programs of `pulka edge`, one file per feature group. */
 #include "bytes.h"
 #include "conns.h"
+#include "go.h"
 
 char LICENSE[] SEC("license") = "GPL";

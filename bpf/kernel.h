@@ -28,6 +28,7 @@ static long (*const bpf_skb_load_bytes)(const void *skb, u32 offset, void *to, u
 static u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static struct bpf_sock *(*const bpf_sk_fullsock)(struct bpf_sock *sk) = (void *)95;
 static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value, u64 flags) = (void *)107;
+static u64 (*const bpf_get_current_task)(void) = (void *)35;
 static long (*const bpf_probe_read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*const bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
@@ -55,7 +56,21 @@ struct in6_addr {
 	struct in6_address in6_u;
 } LOOKED_UP;
 
+struct file;
+
+struct fdtable {
+	u32 max_fds;
+	struct file **fd;
+} LOOKED_UP;
+
+struct files_struct {
+	struct fdtable *fdt;
+} LOOKED_UP;
+
 struct sock_common {
+	struct {
+		s64 counter;
+	} skc_cookie;
 	u32 skc_daddr;
 	u32 skc_rcv_saddr;
 	u16 skc_dport;
@@ -72,6 +87,7 @@ struct sock {
 } LOOKED_UP;
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 } LOOKED_UP;
 
@@ -82,6 +98,7 @@ struct file {
 struct task_struct {
 	int pid;
 	int tgid;
+	struct files_struct *files;
 } LOOKED_UP;
 
 struct seq_file;

@@ -176,6 +176,31 @@ INLINE void tell(struct plaintext_record *fixed, u64 from, u32 length, struct co
 	}
 }
 
+INLINE struct session *session_of(struct session_key *key)
+{
+	struct session *session = bpf_map_lookup_elem(&tls_sessions, key);
+	if (session)
+		return session;
+	struct session fresh = {};
+	bpf_map_update_elem(&tls_sessions, key, &fresh, 0);
+	return bpf_map_lookup_elem(&tls_sessions, key);
+}
+
+/* One piece of plaintext, of a connection that may not be known yet. */
+INLINE void told(struct session *session, struct session_key *key, u64 conn, u8 direction, u64 buffer, u32 length, struct control *set)
+{
+	struct plaintext_record fixed = {};
+	fixed.head.kind = KIND_TLS;
+	fixed.head.direction = direction;
+	fixed.head.conn = conn;
+	fixed.head.ts_ns = bpf_ktime_get_ns();
+	fixed.tgid = key->tgid;
+	fixed.session = key->session;
+	fixed.sequence = session->sequence[direction & 1];
+	session->sequence[direction & 1] += length;
+	tell(&fixed, buffer, length, set);
+}
+
 SEC("uprobe") int tls_enter(struct registers *registers)
 {
 	struct control *set = control();
@@ -214,14 +239,9 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
 		return 0;
 	u8 direction = call.what & TLS_WRITES ? EGRESS : INGRESS;
 	struct session_key key = { .session = call.session, .tgid = thread >> 32 };
-	struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
-	if (!session) {
-		struct session fresh = {};
-		bpf_map_update_elem(&tls_sessions, &key, &fresh, 0);
-		session = bpf_map_lookup_elem(&tls_sessions, &key);
-		if (!session)
-			return 0;
-	}
+	struct session *session = session_of(&key);
+	if (!session)
+		return 0;
 	u64 conn = call.nested;
 	if (conn) {
 		session->conn = conn;
@@ -235,15 +255,6 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
 	} else {
 		bpf_map_update_elem(&tls_sending, &thread, &key, 0);
 	}
-	struct plaintext_record fixed = {};
-	fixed.head.kind = KIND_TLS;
-	fixed.head.direction = direction;
-	fixed.head.conn = conn;
-	fixed.head.ts_ns = bpf_ktime_get_ns();
-	fixed.tgid = key.tgid;
-	fixed.session = key.session;
-	fixed.sequence = session->sequence[direction & 1];
-	session->sequence[direction & 1] += (u32)length;
-	tell(&fixed, call.buffer, length, set);
+	told(session, &key, conn, direction, call.buffer, length, set);
 	return 0;
 }

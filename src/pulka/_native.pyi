@@ -320,6 +320,9 @@ class EdgeAgent:
     def opaque(self) -> list[tuple[int, str, int]]:
         """(pid, reason, connections) that show nothing, since the last call."""
 
+    def libraries(self) -> list[tuple[str, list[str], str]]:
+        """Files that were looked at for TLS: path, functions that are probed, why not."""
+
     def status(self) -> EdgeStatus: ...
     def pause(self, paused: bool) -> None:
         """Let everything pass unseen, without detaching; or see again."""

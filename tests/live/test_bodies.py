@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable
 
 import pytest
-
 from tests.live.conftest import Truth, Watcher
 
 PYTHON = sys.executable

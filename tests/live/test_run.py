@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a fixture
 from tests.live.conftest import HERE, load
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.live.conftest import HERE, Watcher, load
 
 from pulka.edge.capture import CaptureReader
-from tests.live.conftest import HERE, Watcher, load
 
 PYTHON = sys.executable
 

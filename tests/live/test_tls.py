@@ -1,6 +1,8 @@
 """Plaintext within TLS: every request that was made is seen, by whichever way the library is used."""
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,3 +34,15 @@ def test_the_library_within_node(watch: Callable[..., Watcher], serve: Callable[
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
     assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses
+
+
+@pytest.mark.slow  # Go compiles its standard library the first time
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
+def test_go(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
+    server = tmp_path / "shopd"
+    subprocess.run(["go", "build", "-o", server, HERE / "server.go"], check=True, env=os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off"})
+    port, _ = serve(server, *certificate)
+    watcher = watch()
+    truth = load(port, 4, 300, certificate[0])
+    assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses
+    assert watcher.settle(port, truth, is_client=True, tls=True) == truth.statuses

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::feature::{self, Answer, Feature};
 use crate::probe::{Error, Limits, Probe, Verdict};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::watchdog::{Cost, Sample, Strikes};
 use crate::sessions::Sessions;
 use crate::targets::{Target, Targets};
@@ -40,6 +40,8 @@ pub struct Status {
     pub connections: usize,
     pub records: u64,
     pub bytes: u64,
+    /// Pieces of plaintext whose connection was never told.
+    pub unbound: u64,
 }
 
 pub struct Agent {
@@ -55,7 +57,8 @@ struct Shared {
 struct Inner {
     probe: Probe,
     tracker: Tracker,
-    processes: HashMap<u32, Process>,
+    /// When each process started: a later one may get its number.
+    processes: HashMap<u32, u64>,
     fresh: Vec<Process>,
     clock: Clock,
     watch: Watch,
@@ -64,12 +67,15 @@ struct Inner {
     targets: Targets,
     /// Connections whose process is to be looked at for a TLS library.
     encrypted: HashSet<u64>,
+    unowned: usize,
     records: u64,
     bytes: u64,
 }
 
 const TICK: Duration = Duration::from_secs(1);
 const SAMPLE_EVERY: u32 = 10;
+/// Sockets whose process a walk did not find (the kernel's own) are not looked for every second.
+const WALK_EVERY: u32 = 10;
 
 impl Agent {
     pub fn start(object: &[u8], options: Options) -> Result<Agent, Error> {
@@ -88,6 +94,7 @@ impl Agent {
             sessions: Sessions::default(),
             targets: Targets::default(),
             encrypted: HashSet::new(),
+            unowned: 0,
             records: 0,
             bytes: 0,
         };
@@ -137,7 +144,7 @@ impl Agent {
     /// Forget processes that are gone; returns them.
     pub fn reap(&self) -> Vec<u32> {
         let mut inner = self.shared.lock();
-        let gone: Vec<u32> = inner.processes.values().filter(|process| !process.is_alive()).map(|process| process.pid).collect();
+        let gone: Vec<u32> = inner.processes.iter().filter(|(pid, started)| !process::runs(**pid, **started)).map(|(pid, _)| *pid).collect();
         for pid in &gone {
             inner.processes.remove(pid);
             inner.targets.forget(*pid);
@@ -160,6 +167,7 @@ impl Agent {
             connections: inner.tracker.connections(),
             records: inner.records,
             bytes: inner.bytes,
+            unbound: inner.sessions.given_up,
         }
     }
 
@@ -257,15 +265,19 @@ impl Inner {
         });
     }
 
+    /// A server's end belongs to who listens where nothing tells the process that serves it.
     fn facts(&mut self, conn: &Conn) -> Facts {
         self.meet(conn.tgid);
-        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process: conn.tgid }
+        let told = self.probe.features()[feature::OWNER].answer == Answer::Yes;
+        let listens = if told || conn.role != Role::Server { 0 } else { self.listeners.get(&conn.local.port()).copied().unwrap_or(0) };
+        let process = if conn.tgid == 0 { listens } else { conn.tgid };
+        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process }
     }
 
     fn meet(&mut self, pid: u32) {
         if pid != 0 && !self.processes.contains_key(&pid) && let Some(process) = Process::read(pid) {
-            self.fresh.push(process.clone());
-            self.processes.insert(pid, process);
+            self.processes.insert(pid, process.started);
+            self.fresh.push(process);
         }
     }
 
@@ -301,9 +313,11 @@ impl Inner {
     fn tick(&mut self) {
         self.clock = Clock::now();
         self.tracker.tick(self.clock.wall_ns());
-        if self.tracker.unowned() > 0 {
+        let unowned = self.tracker.unowned();
+        if unowned > 0 && (unowned != self.unowned || self.watch.turn % WALK_EVERY == 0) {
             self.walk();
         }
+        self.unowned = unowned;
         self.watch.tick(&mut self.probe);
     }
 }

@@ -41,10 +41,17 @@ pub fn all() -> Vec<Feature> {
         feature("state", &["conn_state"], "opens, closes and roles of connections; otherwise by listening ports", "the tracepoint inet_sock_set_state with BTF"),
         feature("owner", &["owner_sends", "owner_receives"], "the process of a socket; otherwise the one that listens or connected", "the tracepoints tcp_sendmsg_locked and sock_recv_length (Linux 6.15)"),
         feature("files", &["conn_files"], "connections older than the agent; otherwise they are named by their ports", "BPF iterators (Linux 5.12)"),
-        feature("tls", &["tls_enter", "tls_exit"], "plaintext of OpenSSL and GnuTLS", "x86-64, uprobes with cookies (Linux 5.15), the feature owner"),
+        feature("tls", &["tls_enter", "tls_exit", "go_write", "go_read", "go_read_return"], "plaintext of OpenSSL, GnuTLS and Go", "x86-64, uprobes with cookies (Linux 5.15), the feature owner"),
     ];
     features[BYTES].required = true;
     features
+}
+
+/// Linux 6.11 to 6.13 return from a uretprobe by a system call that a filter (seccomp) of the probed process may answer with its end;
+/// 6.14 lets it pass. Some of these kernels have the correction, but none says so: a process that dies is worse than one not seen.
+pub fn kills_filtered_processes(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    matches!((numbers.next(), numbers.next()), (Some(6), Some(11..=13)))
 }
 
 /// What an error of the loader says about the kernel.
@@ -72,5 +79,15 @@ pub fn describe(error: &dyn std::error::Error) -> String {
         [] => text,
         [only] => (*only).to_owned(),
         [first, .., last] => format!("{first} … {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kills_filtered_processes;
+
+    #[test]
+    fn kernels_whose_uretprobes_may_end_a_process() {
+        assert_eq!(["6.10.9", "6.11.0-29-generic", "6.12.30", "6.13", "6.14.1", "6.18.44-fc", "5.15.0"].map(kills_filtered_processes), [false, true, true, true, false, false, false]);
     }
 }

@@ -9,10 +9,32 @@ use object::{Architecture, Object, ObjectSegment, ObjectSymbol};
 
 use crate::x86::{self, FirstCall};
 
-/// One probe of a pair: at the entry and at the return of the function at `offset` in the file.
+/// Which programs belong to a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A function of a C library: its entry and its return.
+    Library,
+    GoWrite,
+    GoRead,
+    GoReadReturn,
+}
+
+impl Kind {
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Kind::Library => &["tls_enter", "tls_exit"],
+            Kind::GoWrite => &["go_write"],
+            Kind::GoRead => &["go_read"],
+            Kind::GoReadReturn => &["go_read_return"],
+        }
+    }
+}
+
+/// A place to probe, as an offset in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     pub function: &'static str,
+    pub kind: Kind,
     pub offset: u64,
     /// `bpf/tls.h`: whether it writes, and how it tells the number of bytes.
     pub cookie: u64,
@@ -23,6 +45,8 @@ pub struct Point {
 const WRITES: u64 = 1;
 const FOURTH: u64 = 2;
 const FIFTH: u64 = 4;
+
+const GO_FUNCTION_BYTES_MAX: usize = 64 << 10;
 
 struct Function {
     name: &'static str,
@@ -40,7 +64,10 @@ const OPENSSL: [[Function; 2]; 2] = [
 ];
 const GNUTLS: [Function; 2] = [function("gnutls_record_recv", 0), function("gnutls_record_send", WRITES)];
 
-/// The points of OpenSSL or GnuTLS in a library, or in a program that contains one of them. Empty: neither is there.
+const GO_READ: &str = "crypto/tls.(*Conn).Read";
+const GO_WRITE: &str = "crypto/tls.(*Conn).Write";
+
+/// The points of OpenSSL, GnuTLS or Go's crypto/tls in a library, or in a program that contains one of them. Empty: neither is there.
 pub fn points(path: &Path) -> Vec<Point> {
     read(path).unwrap_or_default()
 }
@@ -54,6 +81,7 @@ fn read(path: &Path) -> Option<Vec<Point>> {
     let mut code = Code { file: File::open(path).ok()?, segments: segments(&file), symbols: symbols(&file) };
     let mut points: Vec<Point> = OPENSSL.iter().flat_map(|pair| code.pair(pair)).collect();
     points.extend(GNUTLS.iter().filter_map(|function| code.alone(function)));
+    points.extend(code.go().unwrap_or_default());
     Some(points)
 }
 
@@ -66,7 +94,13 @@ struct Segment {
 struct Code {
     file: File,
     segments: Vec<Segment>,
-    symbols: Vec<(&'static str, u64)>,
+    symbols: Vec<Symbol>,
+}
+
+struct Symbol {
+    name: &'static str,
+    address: u64,
+    bytes: u64,
 }
 
 fn segments<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<Segment> {
@@ -77,13 +111,13 @@ fn segments<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<Segment> {
     file.segments().map(of).collect()
 }
 
-fn symbols<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<(&'static str, u64)> {
-    let wanted: Vec<&'static str> = OPENSSL.iter().flatten().chain(&GNUTLS).map(|function| function.name).collect();
-    let mut found = Vec::new();
+fn symbols<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<Symbol> {
+    let wanted: Vec<&'static str> = OPENSSL.iter().flatten().chain(&GNUTLS).map(|function| function.name).chain([GO_READ, GO_WRITE]).collect();
+    let mut found: Vec<Symbol> = Vec::new();
     for symbol in file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition()) {
         let Ok(name) = symbol.name() else { continue };
-        if let Some(known) = wanted.iter().find(|known| **known == name) && !found.iter().any(|(other, _)| other == known) {
-            found.push((*known, symbol.address()));
+        if let Some(known) = wanted.iter().find(|known| **known == name) && !found.iter().any(|other| other.name == *known) {
+            found.push(Symbol { name: known, address: symbol.address(), bytes: symbol.size() });
             if found.len() == wanted.len() {
                 break;
             }
@@ -94,7 +128,7 @@ fn symbols<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<(&'static st
 
 impl Code {
     fn address(&self, name: &str) -> Option<u64> {
-        self.symbols.iter().find(|(known, _)| *known == name).map(|(_, address)| *address)
+        self.symbols.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
     }
 
     fn offset(&self, address: u64) -> Option<u64> {
@@ -103,8 +137,12 @@ impl Code {
     }
 
     fn bytes(&mut self, address: u64) -> Option<Vec<u8>> {
+        self.code(address, x86::WINDOW)
+    }
+
+    fn code(&mut self, address: u64, length: usize) -> Option<Vec<u8>> {
         self.file.seek(SeekFrom::Start(self.offset(address)?)).ok()?;
-        let mut bytes = vec![0; x86::WINDOW];
+        let mut bytes = vec![0; length];
         let read = self.file.read(&mut bytes).ok()?;
         bytes.truncate(read);
         Some(bytes)
@@ -139,10 +177,30 @@ impl Code {
         self.point(function, address)
     }
 
+    /// All points of Go's crypto/tls or none: a read without its returns would tell nothing.
+    fn go(&mut self) -> Option<Vec<Point>> {
+        let (read, read_bytes) = self.symbols.iter().find(|symbol| symbol.name == GO_READ).map(|symbol| (symbol.address, symbol.bytes))?;
+        let write = self.address(GO_WRITE)?;
+        let write_entry = x86::go_entry(&self.bytes(write)?)?;
+        let code = self.code(read, usize::try_from(read_bytes).ok().filter(|bytes| *bytes <= GO_FUNCTION_BYTES_MAX)?)?;
+        let mut points = vec![
+            self.go_point(GO_WRITE, Kind::GoWrite, write, write_entry)?,
+            self.go_point(GO_READ, Kind::GoRead, read, x86::go_entry(&code)?)?,
+        ];
+        for at in x86::returns(&code)? {
+            points.push(Point { cheap: false, ..self.go_point(GO_READ, Kind::GoReadReturn, read, at)? });
+        }
+        Some(points)
+    }
+
+    fn go_point(&self, function: &'static str, kind: Kind, address: u64, at: usize) -> Option<Point> {
+        Some(Point { function, kind, offset: self.offset(address + at as u64)?, cookie: 0, cheap: true })
+    }
+
     fn point(&mut self, function: &Function, address: u64) -> Option<Point> {
         let cheap = x86::cheap_point(&self.bytes(address)?);
         let offset = self.offset(address + cheap.unwrap_or(0) as u64)?;
-        Some(Point { function: function.name, offset, cookie: function.cookie, cheap: cheap.is_some() })
+        Some(Point { function: function.name, kind: Kind::Library, offset, cookie: function.cookie, cheap: cheap.is_some() })
     }
 }
 

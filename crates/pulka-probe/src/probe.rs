@@ -89,9 +89,10 @@ impl Probe {
     pub fn examine(object: &[u8]) -> Result<Vec<Feature>, Error> {
         let mut probe = Probe::load(object, Limits::default())?;
         for index in 0..probe.features.len() {
-            let tried = probe.features[index].programs.iter().try_for_each(|program| probe.load_program(program));
-            let needs = probe.features[index].needs;
-            probe.features[index].answer = tried.map_or_else(|error| answer_of(&error, needs), |()| Answer::Yes);
+            let (programs, needs) = (probe.features[index].programs, probe.features[index].needs);
+            let tried = programs.iter().try_for_each(|program| probe.load_program(program));
+            let answer = tried.map_or_else(|error| answer_of(&error, needs), |()| Answer::Yes);
+            probe.features[index].answer = probe.forbidden(index).unwrap_or(answer);
         }
         if cgroup::root().is_none() {
             probe.features[feature::BYTES].answer = Answer::No("needs cgroup v2 mounted".to_owned());
@@ -118,9 +119,24 @@ impl Probe {
         Ok(Probe { ebpf, btf, features, links, controls, control, verdicts, drops })
     }
 
+    /// Why a feature must not be used although its programs may load.
+    fn forbidden(&self, index: usize) -> Option<Answer> {
+        let no = |why: &str| Some(Answer::No(why.to_owned()));
+        if index != feature::TLS {
+            return None;
+        }
+        if feature::kills_filtered_processes(&rustix::system::uname().release().to_string_lossy()) {
+            return no("needs Linux 6.14 or one before 6.11: between them a uretprobe may end a process that has a seccomp filter");
+        }
+        if !cfg!(target_arch = "x86_64") {
+            return no("needs x86-64");
+        }
+        (self.features[feature::OWNER].answer != Answer::Yes).then_some(Answer::No("needs the feature owner, which tells the socket of a session".to_owned()))
+    }
+
     fn start(&mut self, index: usize) -> Answer {
-        if index == feature::TLS && self.features[feature::OWNER].answer != Answer::Yes {
-            return Answer::No("needs the feature owner, which tells the socket of a session".to_owned());
+        if let Some(no) = self.forbidden(index) {
+            return no;
         }
         let (programs, needs) = (self.features[index].programs, self.features[index].needs);
         let mut links = Vec::new();
@@ -139,7 +155,7 @@ impl Probe {
         let btf = &self.btf;
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         match name {
-            "tls_enter" | "tls_exit" => <&mut UProbe>::try_from(program)?.load(),
+            "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" => <&mut UProbe>::try_from(program)?.load(),
             "bytes_ingress" | "bytes_egress" => <&mut CgroupSkb>::try_from(program)?.load(),
             "conn_files" => <&mut Iter>::try_from(program)?.load("task_file", btf),
             "conn_state" => <&mut BtfTracePoint>::try_from(program)?.load("inet_sock_set_state", btf),
@@ -169,7 +185,7 @@ impl Probe {
     pub fn attach_tls(&mut self, path: &Path, points: &[Point]) -> Result<(), String> {
         let mut links: Vec<Box<dyn Any + Send + Sync>> = Vec::new();
         for point in points {
-            for name in self.features[feature::TLS].programs {
+            for name in point.kind.programs() {
                 let link = self.attach_uprobe(name, path, point).map_err(|error| describe(&error))?;
                 links.push(link);
             }

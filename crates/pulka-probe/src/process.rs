@@ -27,7 +27,7 @@ pub const VARIABLES: [&str; 9] = [
     "CATALINA_BASE",
     "JAVA_TOOL_OPTIONS",
 ];
-const ARGUMENTS_MAX: usize = 512;
+const ARGUMENTS_MAX: usize = 256;
 const ARGUMENT_BYTES_MAX: usize = 4096;
 
 impl Process {
@@ -47,9 +47,11 @@ impl Process {
         })
     }
 
-    pub fn is_alive(&self) -> bool {
-        fs::read(format!("/proc/{}/stat", self.pid)).is_ok_and(|stat| started(&stat) == Some(self.started))
-    }
+}
+
+/// Whether the process that began at `start` still has this number.
+pub fn runs(pid: u32, start: u64) -> bool {
+    fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| started(&stat) == Some(start))
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = String> {
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn this_process_is_read() {
         let own = Process::read(std::process::id()).expect("it runs");
-        assert!(own.exe.contains("pulka_probe") && own.is_alive() && !own.argv.is_empty());
+        assert!(own.exe.contains("pulka_probe") && runs(own.pid, own.started) && !own.argv.is_empty());
         assert_eq!(Process::read(u32::MAX), None);
     }
 

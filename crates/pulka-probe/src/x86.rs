@@ -9,6 +9,8 @@
 //! an entry is where a symbol or a direct call points. What is called is taken for the inner function only when two exported functions,
 //! which both forward to it, agree on their first direct call (`SSL_read` and `SSL_read_ex` on `ssl_read_internal`).
 
+use iced_x86::{Code, Decoder, DecoderOptions};
+
 /// Bytes of a function that are looked at.
 pub const WINDOW: usize = 192;
 
@@ -27,6 +29,40 @@ fn is_emulated(code: &[u8]) -> bool {
         [0x41, 0x50..=0x57, ..] => true,
         _ => false,
     }
+}
+
+/// Offset of the `push rbp` behind the stack check of a Go function (register ABI, Go 1.17 and later): arguments are in their
+/// registers, a stack that must grow has grown. None for another prologue.
+pub fn go_entry(code: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += match code.get(at..)? {
+            [0x49, 0x3b, 0x66, 0x10, ..] | [0x4d, 0x3b, 0x66, 0x10, ..] => 4, // cmp rsp, [r14+16]; cmp r12, [r14+16]
+            [0x4c, 0x8d, 0x64, 0x24, ..] => 5,                               // lea r12, [rsp+imm8]
+            [0x4c, 0x8d, 0xa4, 0x24, ..] => 8,                               // lea r12, [rsp+imm32]
+            [0x0f, 0x86, _, _, _, _, 0x55, ..] => return Some(at + 6),       // jbe morestack; push rbp
+            [0x76, _, 0x55, ..] => return Some(at + 2),
+            _ => return None,
+        };
+    }
+}
+
+/// Offsets of every RET of a whole function. None when one instruction of it cannot be decoded, or it has none: a probe must never be
+/// within an instruction.
+pub fn returns(code: &[u8]) -> Option<Vec<usize>> {
+    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+    let mut found = Vec::new();
+    while decoder.can_decode() {
+        let at = decoder.position();
+        let instruction = decoder.decode();
+        if instruction.is_invalid() {
+            return None;
+        }
+        if instruction.code() == Code::Retnq {
+            found.push(at);
+        }
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// What the first direct call of a function tells.
@@ -112,6 +148,21 @@ mod tests {
     fn the_fifth_argument_is_told_from_the_fourth() {
         let later = [0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83, 0xec, 0x18, 0x31, 0xc9, 0x4c, 0x8d, 0x44, 0x24, 0x08, 0xe8, 1, 0, 0, 0];
         assert_eq!(first_call(&later), Some(FirstCall { target: 21, fifth: true }));
+    }
+
+    #[test]
+    fn entries_of_go_functions() {
+        assert_eq!(go_entry(&[0x49, 0x3b, 0x66, 0x10, 0x0f, 0x86, 0x7a, 3, 0, 0, 0x55, 0x48]), Some(10));
+        assert_eq!(go_entry(&[0x4c, 0x8d, 0x64, 0x24, 0xb8, 0x4d, 0x3b, 0x66, 0x10, 0x76, 0x20, 0x55]), Some(11));
+        assert_eq!(go_entry(&[0x64, 0x48, 0x8b, 0x0c, 0x25]), None); // before Go 1.17
+    }
+
+    #[test]
+    fn returns_are_instructions_and_not_bytes() {
+        let code = [0xb8, 0xc3, 0xc3, 0xc3, 0xc3, 0x5d, 0xc3, 0x90, 0xc3]; // mov eax, 0xc3c3c3c3; pop rbp; ret; nop; ret
+        assert_eq!(returns(&code), Some(vec![6, 8]));
+        assert_eq!(returns(&[0x90]), None);
+        assert_eq!(returns(&[0x06, 0xc3]), None);
     }
 
     #[test]

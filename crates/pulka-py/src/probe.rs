@@ -10,6 +10,7 @@ use pulka_l7::decoder::Limits as DecoderLimits;
 use pulka_l7::transaction::Transaction;
 use pulka_probe::agent::{Agent, Options};
 use pulka_probe::process::Process;
+use pulka_probe::targets::Target;
 use pulka_probe::{Answer, Error, Feature, Limits, Probe};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -88,6 +89,15 @@ impl EdgeAgent {
         self.with(py, |agent| agent.with_tracker(|tracker| tracker.opaque()))
     }
 
+    fn libraries(&self, py: Python<'_>) -> Vec<(String, Vec<&'static str>, String)> {
+        let of = |target: Target| {
+            let mut functions: Vec<&'static str> = target.points.iter().map(|point| point.function).collect();
+            functions.dedup();
+            (target.path, functions, target.trouble)
+        };
+        self.with(py, |agent| agent.targets()).into_iter().map(of).collect()
+    }
+
     fn status(&self, py: Python<'_>) -> EdgeStatus {
         let status = self.with(py, |agent| agent.status());
         let counters = status.counters;
@@ -101,6 +111,7 @@ impl EdgeAgent {
             ("gaps", counters.gaps),
             ("ring_records", status.records),
             ("ring_bytes", status.bytes),
+            ("plaintext_unbound", status.unbound),
         ];
         EdgeStatus {
             features: status.features.into_iter().map(EdgeFeature::of).collect(),

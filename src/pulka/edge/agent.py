@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pulka.edge.naming import Name, name_service
-from pulka.edge.otlp import Service, encode
+from pulka.edge.otlp import Count, Service, encode
 from pulka.edge.shipping import Shipper
 from pulka.errors import Misconfigured
 
@@ -24,6 +24,7 @@ __all__ = ["Agent", "EdgeSettings", "attach", "programs"]
 
 _log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
+_SELF = "pulka-edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Agent:
         self._names: dict[int, Name] = {}
         self._gone: list[int] = []
         self._began_ns = clock.now_ns()
+        self._told: dict[str, int] = {}
 
     def meet(self) -> None:
         """Name processes that are new; called often, because their files may be gone soon."""
@@ -105,15 +107,29 @@ class Agent:
         """Features, costs, drops."""
         return self._native.status()
 
-    def invisible(self) -> list[tuple[str, str, int]]:
-        """(service, reason, connections) of what cannot be read, since the last call."""
-        return [(self._names[pid].service if pid in self._names else UNKNOWN, reason, count) for pid, reason, count in self._native.opaque()]
+    def libraries(self) -> list[tuple[str, list[str], str]]:
+        """Files that were looked at for TLS: path, functions that are probed, why not."""
+        return self._native.libraries()
+
+    def counts(self) -> list[Count]:
+        """Since the last call: connections that show nothing, by service and reason; what was left out, by reason."""
+        found = []
+        for pid, reason, value in self._native.opaque():
+            service = self._names[pid].service if pid in self._names else UNKNOWN
+            found.append(Count(service, "pulka.connections.unreadable", "{connection}", {"pulka.reason": reason}, value))
+        status = self._native.status()
+        left_out = {**status.drops, **{name: status.counters[name] for name in ("connections_refused", "connections_evicted", "plaintext_unbound", "gaps")}}
+        for reason, total in left_out.items():
+            if total > self._told.get(reason, 0):
+                found.append(Count(_SELF, "pulka.edge.left_out", "{item}", {"pulka.reason": reason}, total - self._told.get(reason, 0)))
+        self._told = left_out
+        return found
 
     def export(self, shipper: Shipper) -> int:
         """Hand what was counted to the shipper. Returns the number of rows."""
-        rows = self.rows()
+        rows, counts = self.rows(), self.counts()
         now_ns = self._clock.now_ns()
-        for request in encode(rows, self.services(), self._host, self._began_ns, now_ns, self._clock.random):
+        for request in encode(rows, counts, self.services(), self._host, self._began_ns, now_ns, self._clock.random):
             shipper.add(request.signal, msgspec.json.encode(request.body))
         self._began_ns = now_ns
         return len(rows)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pulka.edge import semconv
 
-__all__ = ["Exemplar", "Request", "Row", "Service", "encode"]
+__all__ = ["Count", "Exemplar", "Request", "Row", "Service", "encode"]
 
 _DELTA = 1
 _SERVER, _CLIENT = 2, 3
@@ -59,6 +59,17 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How often something happened in the interval, besides transactions."""
+
+    service: str
+    name: str
+    unit: str
+    attributes: Mapping[str, str]
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One OTLP export: its signal (`metrics` or `traces`) and body, ready for JSON."""
 
@@ -66,16 +77,18 @@ class Request:
     body: dict[str, Any]
 
 
-def encode(rows: Sequence[Row], services: Mapping[str, Service], host: str, start_ns: int, end_ns: int, random: Entropy) -> list[Request]:
-    """The requests of one interval: metrics, and traces when there are exemplars. Empty for no rows."""
-    by_service: dict[str, list[Row]] = {}
-    for row in rows:
-        by_service.setdefault(row.service, []).append(row)
+def encode(
+    rows: Sequence[Row], counts: Sequence[Count], services: Mapping[str, Service], host: str, start_ns: int, end_ns: int, random: Entropy
+) -> list[Request]:
+    """The requests of one interval: metrics, and traces when there are exemplars. Empty for nothing."""
     metrics, traces = [], []
-    for name, own in by_service.items():
+    for name in dict.fromkeys([*(row.service for row in rows), *(count.service for count in counts)]):
+        own = [row for row in rows if row.service == name]
         resource = {"attributes": _attributes(_resource(services.get(name) or Service(name), host))}
         spans: list[dict[str, Any]] = []
-        metrics.append({"resource": resource, "scopeMetrics": [{"scope": _SCOPE, "metrics": _metrics(own, start_ns, end_ns, random, spans)}]})
+        times = {"startTimeUnixNano": str(start_ns), "timeUnixNano": str(end_ns)}
+        points = [*_metrics(own, times, random, spans), *_counts([count for count in counts if count.service == name], times)]
+        metrics.append({"resource": resource, "scopeMetrics": [{"scope": _SCOPE, "metrics": points}]})
         if spans:
             traces.append({"resource": resource, "scopeSpans": [{"scope": _SCOPE, "spans": spans}]})
     requests = [Request("metrics", {"resourceMetrics": metrics})] if metrics else []
@@ -95,22 +108,30 @@ def _resource(service: Service, host: str) -> dict[str, semconv.Value]:
     return {name: value for name, value in values.items() if value}
 
 
-def _metrics(rows: Iterable[Row], start_ns: int, end_ns: int, random: Entropy, spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _metrics(rows: Iterable[Row], times: dict[str, str], random: Entropy, spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     points: dict[str, list[dict[str, Any]]] = {}
     messages: list[dict[str, Any]] = []
     for row in rows:
         named = _attributes(semconv.attributes(row))
-        times = {"startTimeUnixNano": str(start_ns), "timeUnixNano": str(end_ns)}
         if row.count:
             points.setdefault(semconv.metric_name(row), []).append({**times, **_point(row, named, random, spans)})
         if row.one_way:
             messages.append({**times, "attributes": named, "asInt": str(row.one_way)})
-    metrics: list[dict[str, Any]] = [
+    histograms: list[dict[str, Any]] = [
         {"name": name, "unit": "s", "exponentialHistogram": {"aggregationTemporality": _DELTA, "dataPoints": own}} for name, own in points.items()
     ]
-    if messages:
-        metrics.append({"name": "pulka.messages", "unit": "{message}", "sum": {"aggregationTemporality": _DELTA, "isMonotonic": True, "dataPoints": messages}})
-    return metrics
+    return [*histograms, _sum("pulka.messages", "{message}", messages)] if messages else histograms
+
+
+def _counts(counts: Iterable[Count], times: dict[str, str]) -> list[dict[str, Any]]:
+    points: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for count in counts:
+        points.setdefault((count.name, count.unit), []).append({**times, "attributes": _attributes(count.attributes), "asInt": str(count.value)})
+    return [_sum(name, unit, own) for (name, unit), own in points.items()]
+
+
+def _sum(name: str, unit: str, points: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "unit": unit, "sum": {"aggregationTemporality": _DELTA, "isMonotonic": True, "dataPoints": points}}
 
 
 def _point(row: Row, named: list[dict[str, Any]], random: Entropy, spans: list[dict[str, Any]]) -> dict[str, Any]:

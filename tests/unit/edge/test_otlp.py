@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.unit.edge.rows import exemplar, row
 
 from pulka._native import DecodeOptions, decode_otlp
-from pulka.edge.otlp import Service, encode
+from pulka.edge.otlp import Count, Service, encode
 from pulka.edge.semconv import attributes, metric_name, span_name
 
 CONVENTIONS = [
@@ -37,9 +37,9 @@ def test_conventions(given: Any, name: str, some: dict[str, Any]) -> None:
     assert span_name(given)
 
 
-def exports(*rows: Any) -> dict[str, bytes]:
+def exports(*rows: Any, counts: tuple[Count, ...] = ()) -> dict[str, bytes]:
     services = {"shop": Service("shop", "systemd unit", "python 3.11")}
-    requests = encode(rows, services, "host-1", 1_000_000_000, 11_000_000_000, random.Random(7))
+    requests = encode(rows, counts, services, "host-1", 1_000_000_000, 11_000_000_000, random.Random(7))
     return {request.signal: msgspec.json.encode(request.body) for request in requests}
 
 
@@ -55,6 +55,13 @@ def test_metrics_are_exponential_histograms_with_exemplars_that_are_spans() -> N
     spans = Parse(sent["traces"], ExportTraceServiceRequest()).resource_spans[0].scope_spans[0].spans
     assert [span.status.code for span in spans] == [0, 2]
     assert {item.span_id for item in point.exemplars} == {span.span_id for span in spans}
+
+
+def test_what_cannot_be_read_is_counted_with_its_reason() -> None:
+    count = Count("cart", "pulka.connections.unreadable", "{connection}", {"pulka.reason": "encrypted"}, 3)
+    (resource,) = Parse(exports(counts=(count,))["metrics"], ExportMetricsServiceRequest()).resource_metrics
+    (metric,) = resource.scope_metrics[0].metrics
+    assert metric.name == count.name and metric.sum.is_monotonic and metric.sum.data_points[0].as_int == 3
 
 
 def test_nothing_seen_sends_nothing() -> None:

@@ -200,3 +200,5 @@ def _say_features(agent: "Agent") -> None:
     for feature in agent.status().features:
         if feature.works is not True:
             click.secho(f"note: {feature.name} is off: {feature.reason}. It is for {feature.purpose}", fg="yellow", err=True)
+    for path, functions, trouble in agent.libraries():
+        click.echo(f"  TLS: {path}: {', '.join(functions) or trouble}", err=True)

@@ -58,7 +58,7 @@ check: setup ## linters, types, and the unit tests
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
 	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock
-	for file in ingest query search memory compaction merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
+	for file in ingest query search compare memory compaction merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
 
 wheel: setup ## build dist/*.whl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist

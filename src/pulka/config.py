@@ -86,6 +86,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("search_bytes_max", 64 * _MIB, "Rows a selective query may gather by searching before it scans, decoded; 0: it only scans.", 0),
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
+        p("query_text_bytes_max", _MIB, "Largest SQL text of one query.", 1024),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),
         p("threads", 0, "Threads for decoding, merging and queries; 0: one per core.", 0),
         p("log_level", "info", "What Pulka says of itself on stderr: debug, info, warning, error."),

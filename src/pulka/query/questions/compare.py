@@ -5,6 +5,7 @@ What Honeycomb calls BubbleUp and Axiom Spotlight. The mathematics is in `crates
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +60,10 @@ async def summarize(
     summary = Summary(bytes_max=memory_bytes, by=by, groups_max=_GROUPS_MAX, skip=[*definition(table).bloom, *_IDS, *skip], masked=_MASKED)
     stats = QueryStats()
     window = hull([side.window for side in sides])
-    async for one in engine.scan(table, [side.sql() for side in sides], tenant, window, limits, stats):
-        columns = [(column.name, column.path, column.type) for column in one.columns]
-        await asyncio.to_thread(summary.add, one.batch, columns, one.residual, one.flags)
+    async with aclosing(engine.scan(table, [side.sql() for side in sides], tenant, window, limits, stats)) as scanned:
+        async for one in scanned:
+            columns = [(column.name, column.path, column.type) for column in one.columns]
+            await asyncio.to_thread(summary.add, one.batch, columns, one.residual, one.flags)
     return summary, stats
 
 

@@ -104,13 +104,13 @@ def test_rates_are_per_second(lake):
 
 
 def test_words_are_found_as_a_search_finds_them(lake):
-    rows = [{"timestamp": at, "message": text} for at, text in enumerate(["Connection reset", "connection open", "a reset", "100% reset, it's"])]
+    rows = [{"timestamp": at, "n": at, "message": text} for at, text in enumerate(["Connection reset", "connection open", "a reset", "100% reset, it's"])]
     lake.store(rows)
     for query in ("connection", "connection -reset", '"connection reset" OR open', "100%", "re*t", "it's"):
         literal = query.replace("'", "''")
-        by_field = lake.rows(f"select timestamp from logs where search(message, '{literal}') order by 1")
-        assert by_field == lake.rows(f"select timestamp from logs where search('{literal}') order by 1")
-        assert by_field == lake.rows(f"select timestamp from logs l where search(l.message, '{literal}') order by 1")
+        by_field = lake.rows(f"select n from logs where search(message, '{literal}') order by 1")
+        assert by_field == lake.rows(f"select n from logs where search('{literal}') order by 1")
+        assert by_field == lake.rows(f"select n from logs l where search(l.message, '{literal}') order by 1")
         assert by_field
 
 

@@ -106,6 +106,24 @@ def test_ordinary_queries_stay_here(statement):
     assert not grows(statement)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select repeat('x', 9)", 'select "repeat" (\'x\', 9)', "select REPEAT/* ( */('x', 9)", "select repeat --\n('x', 9)", "select lpad('x', 9)",
+        "with recursive r as (select 1) select * from r", "select " + "n + " * 700 + "1 from logs", "select service, patterns(message) from logs group by service",
+        "select replace(replace(replace(replace(replace('x', 'x', 'xx'), 'x', 'xx'), 'x', 'xx'), 'x', 'xx'), 'x', 'xx')",
+    ],
+)  # fmt: skip
+def test_what_grows_does_not(statement):
+    assert grows(statement)
+
+
+def test_a_chain_of_operators_ends_its_own_process_at_most(lake):
+    with pytest.raises(PulkaError):
+        lake.rows("select n" + " + 1" * 20_000 + " from logs", limits=Limits(time_s=5))
+    assert lake.rows("select n" + " + 1" * 100 + " from logs order by 1 limit 1") == [(100,)]
+
+
 def test_regular_expressions_take_linear_time(lake):
     lake.store([{"timestamp": 1, "message": "a" * 5000}])
     assert lake.rows("select count(*) from logs where message ~ '^(a+)+$'") == [(1,)]

@@ -11,10 +11,12 @@ from pulka.query.source import Source
 __all__ = ["grows", "multiplies"]
 
 _GROWING = re.compile(
-    r"\b(?:recursive|repeat|[lr]pad|range|generate_series|(?:array|list)_(?:repeat|resize|concat|cat)|replace|regexp_replace|overlay|concat(?:_ws)?|space)\b"
-    r"|\|\|", re.I,
+    r"\brecursive\b|\|\||"
+    r"\b(repeat|[lr]pad|range|generate_series|(?:array|list)_(?:repeat|resize|concat|cat)|replace|regexp_replace|overlay|concat(?:_ws)?)"
+    r"[\"`]?\s*(?:\(|/\*|--)", re.I,
 )  # fmt: skip
-_HARMLESS = re.compile(r"\|\||\bconcat(?:_ws)?\b|\breplace\b|\bregexp_replace\b", re.I)
+_HARMLESS = ("||", "concat", "concat_ws", "replace", "regexp_replace")
+"""A few of them make little."""
 _HARMLESS_MAX = 4
 _PER_GROUP = re.compile(r"\b(?:patterns|quantile_sketch|merge_sketches)\s*\(", re.I)
 _GROUPED = re.compile(r"\b(?:group\s+by|over|distinct)\b", re.I)
@@ -33,8 +35,8 @@ def grows(statement: str) -> bool:
     """Whether it may take more than its text shows: functions that make much of little, clauses that are copied, long chains of
     operators (planning is quadratic in them, and past a few thousand the stack ends), aggregates whose memory is not the engine's.
     """
-    found = _GROWING.findall(statement)
-    harmless = sum(_HARMLESS.fullmatch(one) is not None for one in found)
+    found = [(match[1] or match[0]).lower() for match in _GROWING.finditer(statement)]
+    harmless = sum(one in _HARMLESS for one in found)
     if len(statement) > _TEXT_MAX or len(found) > harmless or harmless > _HARMLESS_MAX or _copies(statement) > _COPIES_MAX:
         return True
     if _PER_GROUP.search(statement) and _GROUPED.search(statement):

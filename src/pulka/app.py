@@ -161,6 +161,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             scratch=scratch,
             retention_s=settings["retention_s"],
             processes=settings["query_concurrency"],
+            text_bytes=settings["query_text_bytes_max"],
         )
         conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)

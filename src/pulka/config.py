@@ -87,6 +87,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("search_bytes_max", 64 * _MIB, "Rows a selective query may gather by searching before it scans, decoded; 0: it only scans.", 0),
         p("query_time_s", 60.0, "Wall time of one query.", 0.1),
         p("query_rows", 100_000, "Most rows of one answer; more are cut and said so.", 1),
+        p("query_text_bytes_max", _MIB, "Largest SQL text of one query.", 1024),
         p("query_concurrency", 4, "Queries that run at once; more wait.", 1),
         p("tail_buffer_bytes_max", 8 * _MIB, "Bytes that wait for one reader of a live tail; what does not fit is dropped and counted. As much is held for readers that come back.", 1024),
         p("tail_rows_per_s", 1000.0, "Events one live tail shows per second; more are dropped and counted.", 0.1),

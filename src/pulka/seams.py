@@ -5,7 +5,7 @@ that names implementations; `pulka.testing` has public fakes and the contract su
 """
 
 import random  # noqa: TID251 - the type only
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -383,6 +383,6 @@ class Engine(Protocol):
     async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]: ...
     def scan(
         self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats
-    ) -> AsyncIterator[Scanned]:
+    ) -> AsyncGenerator[Scanned, None]:
         """All fields of the rows of which any condition is true; the window does not cut what pruning lets through, conditions do."""
         ...

@@ -173,7 +173,7 @@ fn numbers(field: &FieldSummary) -> Option<Numbers> {
         return None;
     }
     let mean = |side: usize| (counts[side] > 0).then(|| field.sum[side] / counts[side] as f64);
-    let quantiles = |side: usize| QUANTILES.iter().map(|q| field.histogram.quantile(side, *q)).collect();
+    let quantiles = |side: usize| QUANTILES.iter().map(|q| field.quantile(side, *q)).collect();
     Some(Numbers {
         min: field.min,
         max: field.max,

@@ -20,6 +20,7 @@ from pulka.model.fields import FieldType, arrow_type
 from pulka.model.rules import Condition, Removal
 from pulka.model.tables import check_table
 from pulka.query import messages, shapes
+from pulka.query.apart import grows
 from pulka.query.names import identifiers, quote_paths, quote_word, unique_match
 from pulka.query.removal import fields_of, taken
 from pulka.query.schema import LogicalTable, logical_tables
@@ -106,6 +107,8 @@ def _refuse(sql: str) -> None:
     """What binds but may not be kept. Words in quotes are names of fields."""
     quoted, words = identifiers(sql)
     bare = {word.lower() for word in words}
+    if grows(sql):
+        raise BadQuery("a condition is about what a row has; it cannot make more of it", hint="leave out repeat, lpad, range and the like")
     if bare & _QUERIES:
         raise BadQuery("a condition is about the fields of one row; it cannot ask a query", hint="ask first, then list the values: field IN (...)")
     changing = sorted((bare | {word.lower() for word in quoted} if "(" in sql else bare) & (_changing() | _CLOCKS))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 
-from pulka.errors import BadQuery, Corrupt, PulkaError, Temporary
+from pulka.errors import BadQuery, Corrupt, PulkaError, Temporary, TooLarge
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
 from pulka.query.apart import Apart, grows, multiplies
@@ -92,6 +92,7 @@ class DataFusionEngine:
         scratch: Path | None = None,
         retention_s: int = 0,
         processes: int = 4,
+        text_bytes: int = 1 << 20,
     ) -> None:
         self.threads = threads
         self._catalog = catalog
@@ -102,6 +103,7 @@ class DataFusionEngine:
         self._search_bytes = search_bytes
         self._scratch = scratch
         self._retention_s = retention_s
+        self._text_bytes = text_bytes
         self._processes = asyncio.Semaphore(processes)
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
@@ -236,6 +238,8 @@ class DataFusionEngine:
         await self._timed(query, "search", self._search(query, sources))
 
     async def _prepare(self, query: _Query, sql: str) -> tuple[Prepared, list[Source]]:
+        if len(sql.encode(errors="replace")) > self._text_bytes:
+            raise TooLarge(f"the query is larger than {self._text_bytes} bytes", hint="put the values it lists in a table, or raise query_text_bytes_max")
         statement = check_select(sql)
         # In this order: what is published in between is known from the first, and the other way round from neither.
         fresh = self._fresh.fresh_fields(query.tenant)

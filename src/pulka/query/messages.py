@@ -41,6 +41,10 @@ def translate(error: BaseException, tables: Mapping[str, LogicalTable], function
         return BadQuery(f"a value cannot be read as {match[1]}", hint="TRY_CAST gives NULL for such values")
     if match := _REGEX.search(text):
         return BadQuery(f"a regular expression cannot be used: {match[1] or 'it is too large'}", hint="it is one of Rust's `regex`")
+    if "no path into JSON" in text:
+        return BadQuery("json was not given a path", hint="as in json(field, 'a.b[0]')")
+    if "no sketch of quantiles" in text:
+        return BadQuery("this is no sketch of quantiles", hint="make one with quantile_sketch(number)")
     if "does not appear to be an IPv4 or IPv6 network" in text:
         return BadQuery("cidr_match was not given a network", hint="as in cidr_match(ip, '10.0.0.0/8')")
     if _UNREADABLE.search(text):

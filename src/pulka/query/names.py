@@ -31,10 +31,10 @@ def check_condition(sql: str) -> str:
     depth = 0
     for token in _TOKEN.finditer(sql):
         depth += (token[0] == "(") - (token[0] == ")")
-        if depth < 0 or (token[0].startswith("/*") and not token[0].endswith("*/")):
+        if depth < 0 or token[0] in ("'", '"') or (token[0].startswith("/*") and not token[0].endswith("*/")):
             break
     else:
-        if depth == 0 and sql.count("'") % 2 == 0:
+        if depth == 0 and "\x1f" not in sql:
             return sql
     raise BadQuery("the condition has brackets or quotes without their counterpart", hint="try it first as the WHERE of a query")
 

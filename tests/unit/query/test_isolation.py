@@ -60,3 +60,32 @@ def test_the_same_table_name_shows_each_tenant_its_own_rows(guarded):
     assert guarded.rows("select service from logs", tenant="other") == [("theirs",)]
     with pytest.raises(BadQuery):
         guarded.rows("select secret from logs")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from logs, vault",
+        "select * from logs where service in (select secret from vault)",
+        "select (select secret from vault)",
+        "with v as (select * from vault) select * from v",
+        "select * from pg_catalog.pg_class",
+        "select * from information_schema.df_settings",
+        "select * from 'http://localhost:1/x.parquet'",
+        "select * from 's3://bucket/x.parquet'",
+        "select * from \"/proc/self/environ\"",
+        "select * from read_csv('/etc/passwd')",
+        "select * from metadata_cache()",
+        "select * from statistics_cache()",
+        "select * from list_files_cache()",
+        "select getenv('HOME')",
+        "select current_user()",
+        "select pg_read_file('/etc/passwd')",
+        "select lpad(secret, 3) from vault",
+        "select * from buckets('1m', '1970-01-01', '1970-01-02') b, vault",
+        "select unnest(patterns(secret)) from vault",
+    ],
+)
+def test_nothing_beside_ones_own_tables_can_be_named(guarded, sql):
+    with pytest.raises(BadQuery):
+        guarded.rows(sql)

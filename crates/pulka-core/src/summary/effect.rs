@@ -1,17 +1,20 @@
 //! How far apart two sides of a field are, from 0 (no difference that could not be chance) to 1 (nothing in common).
 //!
-//! Values: the Euclidean distance of the shares, over the root of two. A few values that differ much weigh more than many that differ a
-//! little, so ids, of which each value is rare, score near nothing. Each difference of shares counts only as far as it exceeds
-//! its error: the interval of Agresti and Caffo (2000) for two proportions, and what the counters may be off.
-//! Numbers: the distance of Kolmogorov and Smirnov, less what chance gives at 1 %.
+//! The measure is Cohen's h (1988), the difference of two shares on the arcsine scale, as a part of its largest value: there an error
+//! is the same for rare and frequent values, and a value that is new counts for more than one that has become a little more frequent.
+//! A field's effect is that of the value which differs most, less `VALUE_ERRORS` standard errors. So ids, of which every value is
+//! rare, have none; nor do many small differences add up to a large one.
+//! Numbers are cut in two at each place, and the place where h is largest decides: Kolmogorov and Smirnov's distance on the same
+//! scale, which makes fields of both kinds comparable.
 
 use std::collections::BTreeSet;
 
 use super::Sides;
 use super::field::FieldSummary;
 
-const STANDARD_ERRORS: f64 = 3.0;
-const KOLMOGOROV_AT_1_PERCENT: f64 = 1.63;
+const VALUE_ERRORS: f64 = 3.0;
+/// More than for values: any place may be the largest by chance.
+const CUT_ERRORS: f64 = 4.0;
 
 /// One value and how often each side has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +22,7 @@ pub struct ValueShare {
     /// None: rows that lack the field.
     pub value: Option<String>,
     pub counts: Sides<u64>,
-    /// By how much the shares differ beyond error: above 0 when the first side has more of it.
+    /// How far the shares are apart beyond error: above 0 when the first side has more of it.
     pub difference: f64,
 }
 
@@ -35,7 +38,7 @@ pub struct Effect {
 /// The effect of a field in `rows` rows per side.
 pub fn effect(field: &FieldSummary, rows: Sides<u64>) -> Effect {
     let mut values = shares(field, rows);
-    let by_value = (values.iter().map(|one| one.difference * one.difference).sum::<f64>() / 2.0).sqrt();
+    let by_value = values.iter().map(|one| one.difference.abs()).fold(0.0, f64::max);
     let by_number = if field.drift.follows_time() { 0.0 } else { number_effect(field) };
     values.sort_by(|a, b| {
         let size = |one: &ValueShare| (one.difference.abs(), one.counts[0] + one.counts[1]);
@@ -45,11 +48,12 @@ pub fn effect(field: &FieldSummary, rows: Sides<u64>) -> Effect {
 }
 
 fn number_effect(field: &FieldSummary) -> f64 {
-    let [a, b] = field.histogram.totals().map(|total| total as f64);
-    if a == 0.0 || b == 0.0 {
+    let totals = field.histogram.totals();
+    if totals.contains(&0) {
         return 0.0;
     }
-    (field.histogram.distance() - KOLMOGOROV_AT_1_PERCENT * ((a + b) / (a * b)).sqrt()).max(0.0)
+    let most = field.histogram.cuts().map(|[a, b]| arc(a) - arc(b)).fold(0.0, |most: f64, apart| most.max(apart.abs()));
+    beyond(most, CUT_ERRORS, totals)
 }
 
 /// Every value that is known by itself, and the rows without the field.
@@ -76,17 +80,24 @@ fn share(value: Option<String>, counts: Sides<u64>, slack: Sides<u64>, rows: Sid
     ValueShare { value, counts, difference: difference(counts, slack, rows) }
 }
 
-/// The difference of two shares beyond its error; counts may be too low by `slack`.
+/// How far two shares are apart beyond error, -1 to 1; counts may be too low by `slack`.
 pub fn difference(counts: Sides<u64>, slack: Sides<u64>, rows: Sides<u64>) -> f64 {
-    let more = beyond([counts[0], counts[1] + slack[1]], rows);
-    let less = beyond([counts[0] + slack[0], counts[1]], rows);
-    if more > 0.0 { more } else { less.min(0.0) }
+    if rows.contains(&0) {
+        return 0.0;
+    }
+    let share = |side: usize, more: u64| arc((counts[side] + more) as f64 / rows[side] as f64);
+    let more = beyond(share(0, 0) - share(1, slack[1]), VALUE_ERRORS, rows);
+    let less = beyond(share(1, 0) - share(0, slack[0]), VALUE_ERRORS, rows);
+    more - less
 }
 
-fn beyond(counts: Sides<u64>, rows: Sides<u64>) -> f64 {
-    let n = rows.map(|rows| rows as f64 + 2.0);
-    let p = [(counts[0] as f64 + 1.0) / n[0], (counts[1] as f64 + 1.0) / n[1]].map(|share| share.min(1.0));
-    let error = STANDARD_ERRORS * (p[0] * (1.0 - p[0]) / n[0] + p[1] * (1.0 - p[1]) / n[1]).sqrt();
-    let apart = p[0] - p[1];
-    (apart.abs() - error).max(0.0).copysign(apart)
+/// A share on the scale where its error does not depend on it, 0 to pi.
+fn arc(share: f64) -> f64 {
+    2.0 * share.clamp(0.0, 1.0).sqrt().asin()
+}
+
+/// What is left of a distance after so many standard errors, as a part of the largest.
+fn beyond(apart: f64, errors: f64, rows: Sides<u64>) -> f64 {
+    let [a, b] = rows.map(|rows| rows as f64);
+    ((apart - errors * (1.0 / a + 1.0 / b).sqrt()) / std::f64::consts::PI).max(0.0)
 }

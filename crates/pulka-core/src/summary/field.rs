@@ -95,6 +95,18 @@ impl FieldSummary {
         self.histogram.totals().iter().sum::<u64>() * 2 > self.present.iter().sum()
     }
 
+    /// The number that a share of one side's numbers does not exceed; exact while they are few.
+    pub fn quantile(&self, side: usize, q: f64) -> Option<f64> {
+        let Some(numbers) = &self.numbers else { return self.histogram.quantile(side, q) };
+        let total: u64 = numbers.values().map(|counts| counts[side]).sum();
+        let wanted = ((q * total as f64).ceil() as u64).max(1);
+        let reached = numbers.iter().scan(0, |seen, (number, counts)| {
+            *seen += counts[side];
+            Some((number.0, *seen))
+        });
+        reached.filter(|(_, seen)| *seen >= wanted).map(|(number, _)| number).next()
+    }
+
     /// Distinct texts on both sides; exact while they are few.
     pub fn distinct_texts(&self) -> u64 {
         match &self.distinct {

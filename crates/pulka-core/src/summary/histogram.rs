@@ -77,13 +77,16 @@ impl Histogram {
 
     /// The largest distance of the two sides' cumulative distributions (Kolmogorov and Smirnov's), 0 to 1.
     pub fn distance(&self) -> f64 {
-        let [a, b] = self.totals.map(|total| total.max(1) as f64);
-        let (mut seen, mut most) = ([0u64; 2], 0f64);
-        for counts in self.buckets.values() {
-            seen = [seen[0] + counts[0], seen[1] + counts[1]];
-            most = most.max((seen[0] as f64 / a - seen[1] as f64 / b).abs());
-        }
-        most
+        self.cuts().map(|[a, b]| (a - b).abs()).fold(0.0, f64::max)
+    }
+
+    /// The shares of either side's numbers up to each bucket, ascending.
+    pub fn cuts(&self) -> impl Iterator<Item = Sides<f64>> {
+        let totals = self.totals.map(|total| total.max(1) as f64);
+        self.buckets.values().scan([0u64; 2], move |seen, counts| {
+            *seen = [seen[0] + counts[0], seen[1] + counts[1]];
+            Some([seen[0] as f64 / totals[0], seen[1] as f64 / totals[1]])
+        })
     }
 
     fn key(&self, value: f64) -> i32 {

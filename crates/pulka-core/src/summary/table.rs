@@ -245,7 +245,7 @@ impl Table {
 
     /// The summary of all rows, and that of the group.
     fn each(&mut self, field: usize, group: usize, mut act: impl FnMut(&mut FieldSummary)) {
-        for group in if group == 0 { 0..1 } else { 0..2 }.map(|which| which * group) {
+        for group in std::iter::once(0).chain((group != 0).then_some(group)) {
             match self.summary(field, group) {
                 Some(summary) => act(summary),
                 None => self.left_out += 1,

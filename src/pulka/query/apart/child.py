@@ -79,6 +79,8 @@ class _Child:
             yield from self._ways[what](*arguments)
         except PulkaError as error:
             yield error
+        except MemoryError:
+            yield messages.out_of_memory()
 
     def _open(self) -> SessionContext:
         return open_session(*self._settings)
@@ -101,7 +103,7 @@ class _Child:
 def _guarded(prepared: Prepared, work: Any) -> Any:
     try:
         return work()
-    except PulkaError:
+    except (PulkaError, MemoryError):
         raise
     except Exception as error:
         raise messages.translate(error, prepared.tables, prepared.functions) from error

@@ -57,13 +57,20 @@ class Apart:
         self.close()
         await self._process.wait()
 
+    async def _ended(self) -> PulkaError:
+        """Why it ended before its answer: what it cannot allocate, and a stack that is too deep, end it by a signal."""
+        code = await self._process.wait()
+        if code < 0:
+            return out_of_memory()
+        return PulkaError("the process of this query ended in a way Pulka did not foresee", hint=f"its exit code is {code}; does `python -m pulka.query.apart.child` start?")
+
     async def _send(self, value: object) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(packed(value))
             await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
-            raise out_of_memory() from None
+            raise await self._ended() from None
 
     async def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -71,7 +78,7 @@ class Apart:
             head = await self._process.stdout.readexactly(HEAD_BYTES)
             body = await self._process.stdout.readexactly(int.from_bytes(head, "little"))
         except asyncio.IncompleteReadError:
-            raise out_of_memory() from None  # nothing else ends it before its answer
+            raise await self._ended() from None
         value = pickle.loads(body)  # noqa: S301 - both ends are this program
         if isinstance(value, PulkaError):
             raise value

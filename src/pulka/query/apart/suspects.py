@@ -11,11 +11,20 @@ from pulka.query.source import Source
 __all__ = ["grows", "multiplies"]
 
 _GROWING = re.compile(
-    r"\b(?:recursive|repeat|[lr]pad|range|generate_series|(?:array|list)_(?:repeat|resize|concat|cat)|replace|regexp_replace|overlay|concat(?:_ws)?|space)\b"
-    r"|\|\|", re.I,
+    r"\brecursive\b|\|\||"
+    r"\b(repeat|[lr]pad|range|generate_series|(?:array|list)_(?:repeat|resize|concat|cat)|replace|regexp_replace|overlay|concat(?:_ws)?)"
+    r"[\"`]?\s*(?:\(|/\*|--)", re.I,
 )  # fmt: skip
-_HARMLESS = re.compile(r"\|\||\bconcat(?:_ws)?\b|\breplace\b|\bregexp_replace\b", re.I)
+_HARMLESS = ("||", "concat", "concat_ws", "replace", "regexp_replace")
+"""A few of them make little."""
 _HARMLESS_MAX = 4
+_PER_GROUP = re.compile(r"\b(?:patterns|quantile_sketch|merge_sketches)\s*\(", re.I)
+_GROUPED = re.compile(r"\b(?:group\s+by|over|distinct)\b", re.I)
+_OPERATOR = re.compile(r"[-+*/%]|\|\||\b(?:and|or)\b", re.I)
+_OPERATORS_MAX = 600
+_OPERATORS_SURE = 1500
+"""Texts have dashes too, but where a text ends is for the parser to say."""
+_TEXT = re.compile(r"'(?:[^']|'')*'")
 _CTE = re.compile(r"(\w+)\s*(?:\([^()]*\)\s*)?as\s*(?:(?:not\s+)?materialized\s*)?\(", re.I)
 _COPIES_MAX = 64
 _TEXT_MAX = 1 << 16
@@ -23,10 +32,17 @@ _PAIRS_MAX = 10_000_000
 
 
 def grows(statement: str) -> bool:
-    """Whether planning alone may take more than the text shows: functions that make much of little, clauses that are copied."""
-    found = _GROWING.findall(statement)
-    harmless = sum(_HARMLESS.fullmatch(one) is not None for one in found)
-    return len(statement) > _TEXT_MAX or len(found) > harmless or harmless > _HARMLESS_MAX or _copies(statement) > _COPIES_MAX
+    """Whether it may take more than its text shows: functions that make much of little, clauses that are copied, long chains of
+    operators (planning is quadratic in them, and past a few thousand the stack ends), aggregates whose memory is not the engine's.
+    """
+    found = [(match[1] or match[0]).lower() for match in _GROWING.finditer(statement)]
+    harmless = sum(one in _HARMLESS for one in found)
+    if len(statement) > _TEXT_MAX or len(found) > harmless or harmless > _HARMLESS_MAX or _copies(statement) > _COPIES_MAX:
+        return True
+    if _PER_GROUP.search(statement) and _GROUPED.search(statement):
+        return True
+    operators = len(_OPERATOR.findall(statement))
+    return operators > _OPERATORS_SURE or (operators > _OPERATORS_MAX and len(_OPERATOR.findall(_TEXT.sub("", statement))) > _OPERATORS_MAX)
 
 
 def _copies(statement: str) -> int:

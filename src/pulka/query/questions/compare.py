@@ -5,6 +5,7 @@ What Honeycomb calls BubbleUp and Axiom Spotlight. The mathematics is in `crates
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ _GROUPS_MAX = 256
 _SIDES = ("selection", "baseline")
 _QUANTILES = ("p50", "p90", "p95", "p99")
 _MASKED = ("message",)
+_IDS = ("parent_span_id",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,13 @@ async def summarize(
     """The values of every field on both sides, and what reading them took. Ids of events and traces are left out."""
     from pulka._native import Summary  # only these questions need the native part
 
-    summary = Summary(bytes_max=memory_bytes, by=by, groups_max=_GROUPS_MAX, skip=[*definition(table).bloom, *skip], masked=_MASKED)
+    summary = Summary(bytes_max=memory_bytes, by=by, groups_max=_GROUPS_MAX, skip=[*definition(table).bloom, *_IDS, *skip], masked=_MASKED)
     stats = QueryStats()
     window = hull([side.window for side in sides])
-    async for one in engine.scan(table, [side.sql() for side in sides], tenant, window, limits, stats):
-        columns = [(column.name, column.path, column.type) for column in one.columns]
-        await asyncio.to_thread(summary.add, one.batch, columns, one.residual, one.flags)
+    async with aclosing(engine.scan(table, [side.sql() for side in sides], tenant, window, limits, stats)) as scanned:
+        async for one in scanned:
+            columns = [(column.name, column.path, column.type) for column in one.columns]
+            await asyncio.to_thread(summary.add, one.batch, columns, one.residual, one.flags)
     return summary, stats
 
 

@@ -68,7 +68,7 @@ def _print_red(rows: list[dict[str, Any]], names: list[str], format_: str | None
             for row in rows
         ]
         return print_rows(rows, format_, names + _RED)
-    print_rows(rows, format_, names + ["spans", "rate", "errors", "error_share", "mean_ns", "p50_ns", "p95_ns", "p99_ns"])
+    print_rows(rows, format_, [*names, "spans", "rate", "errors", "error_share", "mean_ns", "p50_ns", "p95_ns", "p99_ns"])
 
 
 def _span(one: dict[str, Any], start_ns: int) -> dict[str, Any]:

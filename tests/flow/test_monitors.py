@@ -120,7 +120,7 @@ def test_an_alert_from_events_to_webhook_mail_and_history(start: Start, receiver
 
 def test_the_command_line(start: Start, receiver: Receiver, tmp_path: Path) -> None:
     up = start(**QUICK)
-    up.ingest("logs", ndjson([{"severity": "ERROR", "service": "web"}]))
+    up.ingest("logs", ndjson([{"severity": "ERROR", "service": "web", "n": 1}]))
     saved = cli(up, "saved", "save", "errors", "--search", "level:error", "--description", "what hurts")
     assert saved.returncode == 0, saved.stderr
     assert "web" in cli(up, "saved", "run", "errors").stdout

@@ -43,6 +43,7 @@ def metric(up: Up, name: str) -> float:
 
 def test_events_as_they_come(start: Start) -> None:
     up = start(tail_heartbeat_s=0.2)
+    up.ingest("logs", ndjson([{"n": 9}]), **{"X-Pulka-Tenant": "acme"})
     with tailing(up, search="level:error") as found, tailing(up, where="n >= 2", tenant="acme") as others:
         opened = next(found)
         assert (opened.name, opened.data["table"]) == ("open", "logs")
@@ -102,18 +103,13 @@ def test_a_stuck_reader_is_told_what_it_missed(start: Start) -> None:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.sendall(b"GET /api/v1/tail HTTP/1.1\r\nHost: x\r\n\r\n")
         assert reader.recv(2000)
-        for _ in range(60):
-            sent += 50
-            up.ingest("logs", ndjson([{"message": "x" * 2000, "n": n} for n in range(50)]))
-            time.sleep(0.01)
+        for _ in range(30):  # far more than the buffers of the kernel take
+            sent += 100
+            up.ingest("logs", ndjson([{"message": "x" * 10_000, "n": n} for n in range(100)]))
         reader.settimeout(10)
         text = b""
-        while b"event: dropped" not in text:
+        while b'"reason":"reader"' not in text:
             text += reader.recv(1 << 20)
-            if b"event: dropped" in text and not text.partition(b"event: dropped\ndata: ")[2].count(b"\n"):
-                text += reader.recv(1 << 20)
-    dropped = json.loads(text.partition(b"event: dropped\ndata: ")[2].partition(b"\n")[0])
-    assert (dropped["reason"], dropped["rows"] > 0) == ("reader", True)
     assert 0 < metric(up, "pulka_tail_dropped_rows") < sent
     assert up.stop() == 0
 

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 from collections.abc import Mapping
 
 import httpx
@@ -26,6 +27,8 @@ class Webhooks:
 
     def __init__(self, clock: Clock, timeout_s: float) -> None:
         self._clock = clock
+        for name in ("httpx", "httpcore"):  # they log URLs, whose paths are secrets of the tenants
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._client = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False, headers={"User-Agent": "pulka"})
 
     async def send(self, tenant: str, entry: Entry) -> None:

@@ -69,7 +69,9 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _column(column: pa.Array) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return column.dictionary_decode()
+        values = column.dictionary
+        plain = values.cast(pa.string()) if pa.types.is_string_view(values.type) else values  # Arrow does not gather views
+        return pa.DictionaryArray.from_arrays(column.indices, plain).dictionary_decode()
     if pa.types.is_duration(kind):
         return column.cast(pa.int64())
     if pa.types.is_time(kind):

@@ -63,7 +63,7 @@ def measure(given: argparse.Namespace, pieces: list[bytes], **settings: object) 
         if settings["compaction_inputs"] > 1000:
             return reached, [state("fed, without merges", lake, began, cpu_s)]
         rows = [state("fed", lake, began, cpu_s)]
-        lake.settle()
+        lake.settle(900, quiet_s=60)  # after a merge the worker rests as long as it took
         return reached, [*rows, state("then settled", lake, began, cpu_s)]
 
 

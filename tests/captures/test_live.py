@@ -26,7 +26,7 @@ def home() -> Iterator[Path]:
 
 
 def failed(rows: list[dict[str, object]]) -> list[object]:
-    return [row["status"] for row in rows if row["error"] is not None]
+    return [row["status"] or "" for row in rows if row["error"] is not None]
 
 
 def test_postgresql(home: Path) -> None:

@@ -64,11 +64,22 @@ class Recording:
         return [str(row["operation"]) for row in self.rows(protocol)]
 
 
+def _wait_for_mark(file: Path, port: int) -> None:
+    """The recorder lags behind: it is done when it has written a datagram that was sent last."""
+    mark = b"pulka: end of the recording"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(300):
+            sender.sendto(mark, ("127.0.0.1", port))
+            time.sleep(0.2)
+            if mark in file.read_bytes()[-65_536:]:
+                return
+
+
 @contextmanager
 def recording(port: int, directory: Path) -> Iterator[Recording]:
     """Records loopback traffic of `port` while the block runs, then reads it."""
     file = directory / "live.pcap"
-    command = [program("tcpdump"), "-i", "lo", "-n", "-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", str(file), "tcp", "port", str(port)]
+    command = [program("tcpdump"), "-i", "lo", "-n", "-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", str(file), "port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as capture:
         assert capture.stderr
         said = next((line for line in capture.stderr if "listening on" in line), None)
@@ -77,8 +88,9 @@ def recording(port: int, directory: Path) -> Iterator[Recording]:
         recorded = Recording()
         try:
             yield recorded
-            time.sleep(0.3)
+            _wait_for_mark(file, port)
         finally:
             capture.send_signal(signal.SIGINT)
             capture.wait(30)
     recorded.reading = read(file)
+    assert recorded.reading.counts.bytes_missing == 0, "the recorder lost packets"

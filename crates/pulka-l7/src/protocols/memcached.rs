@@ -102,7 +102,7 @@ struct Text {
 
 impl Text {
     fn new(limits: Limits) -> Self {
-        Text { limits, waiting: Flight::new(limits.decoder_bytes / 4), sending: None, answer: None, ends: false, doubt: false }
+        Text { limits, waiting: Flight::new(limits.decoder_bytes / 2), sending: None, answer: None, ends: false, doubt: false }
     }
 
     fn client(&mut self, input: &Input<'_>, end: usize, out: &mut Vec<Transaction>) -> Step {

@@ -41,6 +41,7 @@ def gone(before: tuple[set[int], set[int]]) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_twenty_kills_under_load_leave_nothing(serve: Callable[..., tuple[int, int]], certificate: tuple[Path, Path]) -> None:
     port, pid = serve(PYTHON, HERE / "server.py", *certificate, "--threads")
     before = kernel.programs(), kernel.links()
@@ -54,6 +55,15 @@ def test_twenty_kills_under_load_leave_nothing(serve: Callable[..., tuple[int, i
     said, _ = loading.communicate(timeout=120)
     assert loading.returncode == 0 and b"statuses" in said, "traffic must not notice"
     os.kill(pid, 0)
+
+
+def test_a_kill_leaves_nothing() -> None:
+    before = kernel.programs(), kernel.links()
+    agent = start_agent()
+    assert len(kernel.links() - before[1]) >= 4
+    agent.send_signal(signal.SIGKILL)
+    agent.wait()
+    assert gone(before), (kernel.programs() - before[0], kernel.links() - before[1])
 
 
 def test_stopping_detaches_everything(watch: Callable[..., Watcher]) -> None:
@@ -81,6 +91,7 @@ def test_two_agents_see_the_same(watch: Callable[..., Watcher], serve: Callable[
     pytest.fail(f"{other.statuses(port, is_client=False)} of {total}")
 
 
+@pytest.mark.slow
 def test_an_expensive_feature_is_detached_with_a_reason(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     port, _ = serve(PYTHON, HERE / "server.py")
     watcher = watch(cpu_share=1e-7)

@@ -1,6 +1,6 @@
 """What the agent of a host costs: every figure is the difference of interleaved rounds with and without it, in one run.
 
-`python bench/edge.py [--rounds N] [--quick]`, as root on Linux. Median differences, because single rounds on a shared machine mean little.
+`python bench/edge.py [--rounds N]`, as root on Linux. CPU time, not wall time, and median differences: single rounds on a shared machine mean little.
 """
 
 import argparse
@@ -29,7 +29,7 @@ print("ready", flush=True)
 watcher = None
 for line in sys.stdin:
     if line.startswith("attach"):
-        watcher = Watcher(without=tuple(line.split()[1:]))
+        watcher = Watcher(without=tuple(line.split()[1:]), ring_bytes=4 << 20)
     elif line.startswith("detach"):
         watcher.native.stop()
     elif line.startswith("seen"):

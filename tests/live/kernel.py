@@ -1,7 +1,9 @@
 """What BPF programs and links the kernel has now, by the bpf system call: ids do not repeat, so sets of them can be compared."""
 
 import ctypes
+import re
 import struct
+from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSCALL = 321
@@ -22,6 +24,21 @@ def _ids(command: int) -> set[int]:
             return found
         last = struct.unpack_from("I", attributes, 4)[0]
         found.add(last)
+
+
+def held(pid: int | str) -> tuple[set[int], set[int]]:
+    """(programs, links) that a process holds."""
+    found: tuple[set[int], set[int]] = set(), set()
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        for ids, name in zip(found, ("prog_id", "link_id"), strict=True):
+            if "link_id" in text and name == "prog_id":
+                continue
+            ids.update(int(number) for number in re.findall(rf"^{name}:\s*(\d+)", text, re.MULTILINE))
+    return found
 
 
 def programs() -> set[int]:

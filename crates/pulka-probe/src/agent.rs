@@ -314,7 +314,7 @@ impl Inner {
         self.clock = Clock::now();
         self.tracker.tick(self.clock.wall_ns());
         let unowned = self.tracker.unowned();
-        if unowned > 0 && (unowned != self.unowned || self.watch.turn % WALK_EVERY == 0) {
+        if unowned > 0 && (unowned != self.unowned || self.watch.turn.is_multiple_of(WALK_EVERY)) {
             self.walk();
         }
         self.unowned = unowned;

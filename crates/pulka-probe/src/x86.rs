@@ -24,11 +24,7 @@ pub fn cheap_point(code: &[u8]) -> Option<usize> {
 
 /// `arch/x86/kernel/uprobes.c`: push of a register, one-byte nop, near and short jumps and calls.
 fn is_emulated(code: &[u8]) -> bool {
-    match code {
-        [0x50..=0x57 | 0x90 | 0xe8 | 0xe9 | 0xeb, ..] => true,
-        [0x41, 0x50..=0x57, ..] => true,
-        _ => false,
-    }
+    matches!(code, [0x50..=0x57 | 0x90 | 0xe8 | 0xe9 | 0xeb, ..] | [0x41, 0x50..=0x57, ..])
 }
 
 /// Offset of the `push rbp` behind the stack check of a Go function (register ABI, Go 1.17 and later): arguments are in their

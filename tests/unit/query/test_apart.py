@@ -44,7 +44,7 @@ def children() -> set[int]:
     found = set()
     for task in Path("/proc/self/task").iterdir():
         found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return {pid for pid in found if b"apart.child" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {pid for pid in found if b"apart.child import main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 @pytest.mark.parametrize("name", BOMBS)

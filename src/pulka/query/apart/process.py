@@ -5,6 +5,7 @@ import pickle
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,10 @@ from pulka.query.messages import out_of_memory
 
 __all__ = ["Apart"]
 
-_COMMAND = (sys.executable, "-m", "pulka.query.apart.child")
+_ROOT = str(Path(__file__).parents[3])
+_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
+_COMMAND = (sys.executable, "-P", "-c", _START)
+"""The same interpreter and the same Pulka, however they were found; nothing from the working directory."""
 
 
 class Apart:
@@ -62,7 +66,7 @@ class Apart:
         code = await self._process.wait()
         if code < 0:
             return out_of_memory()
-        return PulkaError("the process of this query ended in a way Pulka did not foresee", hint=f"its exit code is {code}; does `python -m pulka.query.apart.child` start?")
+        return PulkaError("the process of this query ended in a way Pulka did not foresee", hint=f"its exit code is {code}: see that `python -c 'import pulka.query.apart.child'` works")
 
     async def _send(self, value: object) -> None:
         assert self._process.stdin is not None

@@ -457,7 +457,7 @@ def _tails(
 
 
 def _monitors(settings: Settings, catalog: SqlCatalog, engine: Engine, writer: Writer, intake: Intake, clock: Clock) -> Monitors:
-    limits = MonitorLimits(settings["monitor_every_s_min"], settings["monitor_groups_max"], settings["monitors_max"])
+    limits = MonitorLimits(settings["monitor_interval_min_s"], settings["monitor_groups_max"], settings["monitors_max"])
     webhooks = Webhooks(clock, settings["notify_timeout_s"])
     senders: dict[str, Send] = {"history": history_into(intake), "webhook": webhooks.send, "email": _no_mail}
     if settings["smtp_url"]:

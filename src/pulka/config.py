@@ -95,7 +95,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("tail_heartbeat_s", 10.0, "How often a live tail without events says that it lives.", 0.05),
         p("monitors_max", 200, "Monitors of one tenant.", 1),
         p("monitor_groups_max", 100, "Groups of one monitor that have a state; more are left out and counted.", 1),
-        p("monitor_every_s_min", 10, "The shortest time between two evaluations of a monitor.", 1),
+        p("monitor_interval_min_s", 10, "The shortest time between two evaluations of a monitor.", 1),
         p("monitor_lease_s", 15.0, "How long monitors stand still when the process that evaluates them dies and others share its catalog.", 0.5),
         p("notify_timeout_s", 10.0, "How long one attempt to send a notification may take.", 0.1),
         p("notify_retry_s", 86_400.0, "How long a notification is tried again before it is given up.", 0),

@@ -18,7 +18,7 @@ from pulka.monitors.webhook import signature
 
 Start = Callable[..., Up]
 SECRET = "a secret of some length"
-QUICK = {"monitor_every_s_min": 1, "monitor_lease_s": 0.6}
+QUICK = {"monitor_interval_min_s": 1, "monitor_lease_s": 0.6}
 
 
 class Receiver:

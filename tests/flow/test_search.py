@@ -15,8 +15,8 @@ EVENTS = [
 
 
 def test_search_from_the_command_line(start: Start) -> None:
-    up = start()
-    ahead = time.time_ns() + 3_600_000_000_000  # `tail` shows them however long the commands before it take
+    up = start(flush_age_s=600)  # `tail` shows what is held, however long the commands before it take
+    ahead = time.time_ns()
     up.ingest("logs", ndjson([{**event, "timestamp": ahead + number} for number, event in enumerate(EVENTS)]))
     up.ingest("order", ndjson([{"message": "a word of SQL as a table"}]))
     search = 'service:web status:error http.status_code:>=500 "connection reset" -env:dev path:/api/* has:trace_id'

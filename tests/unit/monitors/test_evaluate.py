@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pulka.errors import BadInput
@@ -109,6 +109,7 @@ def test_due_moments() -> None:
 FLOATS = st.one_of(st.none(), st.floats(allow_nan=False, width=16))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a machine that is busy
 @given(st.lists(st.dictionaries(st.sampled_from("abcde"), FLOATS), max_size=12), st.integers(1, 4), st.integers(1, 3), st.sampled_from(["keep", "notify", "ok"]))
 def test_evaluations_are_exactly_repeatable_from_any_state(answers: list[dict[str, float | None]], groups_max: int, times: int, no_data: Any) -> None:
     """The state survives its way through the catalog at any point, groups stay bounded, and told states alternate."""

@@ -14,13 +14,13 @@ from pulka.surfaces.client.sse import Event, events
 __all__ = ["follow"]
 
 _SILENCE_S = 60.0
-_PATIENCE_S = 30.0
+_PATIENCE_S = 300.0
 
 
 def follow(client: httpx.Client, question: Mapping[str, Any], headers: Mapping[str, str], note: Callable[[str], None] = lambda text: None) -> Iterator[Event]:
     """Every event but those of the connection itself, for ever.
 
-    `note` is told when the connection is made again. Temporary when that fails for half a minute, and at once when the first
+    `note` is told when the connection is made again. Temporary when that fails for five minutes, and at once when the first
     connection fails.
     """
     clock, after, lost_s = SystemClock(), None, None

@@ -1,7 +1,7 @@
 """What SQL can say here beside DataFusion's own functions.
 
-Two kinds: macros, which become other SQL before anything is planned, so that pruning sees through them and the engine's own
-operators run them; and functions over Arrow arrays, whose work is done by the core.
+In: a statement, and arrays of its arguments. Out: the statement without macros, and arrays. Guarantees: macros become other SQL before anything is
+planned, so that pruning sees through them; functions over arrays are done by the core. Never: reads anything but its arguments.
 """
 
 from pulka.query.functions.macros import Surroundings, expand

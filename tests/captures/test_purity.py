@@ -30,6 +30,10 @@ FOLDERS = {name: {name, "tls"} for name in NAMES} | {"grpc": {"grpc", "http2"}, 
 FOLDERS["http2"] |= {"http1"}
 
 
+# Where tshark is mistaken: HTTP/2 within a tunnel of port 8888 is HTTP/1 for it, a hello of MongoDB one of TLS (nDPI says MongoDB).
+MISTAKEN = {"http2/suricata-verify/http2-errorcode/input.pcap", "mongodb/arkime/mongo.pcap", "mongodb/ndpi/mongodb.pcap"}
+
+
 @cache
 def named_by_tshark(capture: Capture) -> dict[frozenset[str], set[str]]:
     """Pair of ports -> all protocols that tshark saw between them."""
@@ -57,7 +61,27 @@ def test_tshark_knows_the_connection_by_the_same_name(capture: Capture) -> None:
             continue
         ports = frozenset(re.sub(r".*:", "", row[end]) for end in ("client", "server"))
         theirs = named_by_tshark(capture).get(ports, set())
-        if capture.path.parent.name == "http2-errorcode":
-            continue  # on port 8888, where tshark takes what begins with PRI * for HTTP/1
+        if str(capture) in MISTAKEN:
+            continue
         known = set().union(*NAMES.values()) & theirs
         assert not known or NAMES[row["protocol"]] & theirs, f"{row} is {theirs} for tshark"
+
+
+# Ours -> nDPI's; MySQL and PostgreSQL become TLS when both sides agree to it.
+NDPI = {
+    "http1": {"HTTP", "HTTP_Connect", "HTTP_Proxy", "WebSocket"}, "http2": {"HTTP2", "HTTP", "GRPC"}, "tls": {"TLS", "DoH_DoT", "MySQL", "PostgreSQL"}, "dns": {"DNS", "MDNS", "LLMNR"},
+    "postgresql": {"PostgreSQL"}, "mysql": {"MySQL"}, "redis": {"RESP", "Redis"}, "kafka": {"Kafka"}, "mongodb": {"MongoDB"}, "amqp": {"AMQP"}, "nats": {"Nats"},
+    "mqtt": {"MQTT"}, "memcached": {"Memcached"}, "cassandra": {"Cassandra"}, "websocket": {"WebSocket", "HTTP"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("capture", [capture for capture in captures() if capture.beside(".out")], ids=str)
+def test_ndpi_knows_the_connection_by_the_same_name(capture: Capture) -> None:
+    known = set().union(*NDPI.values())
+    theirs: dict[frozenset[str], set[str]] = {}
+    for line in capture.beside(".out")[0].read_text().splitlines():
+        if flow := re.search(r"(?:TCP|UDP) \S+:(\d+) <?->? \S+:(\d+) .*?\[proto: [\d.]+/([^\]]+)\]", line):
+            theirs.setdefault(frozenset(flow.group(1, 2)), set()).update(flow[3].split("."))
+    for row in reading(capture).connections.to_pylist():
+        names = theirs.get(frozenset(row[end].rpartition(":")[2] for end in ("client", "server")), set()) & known
+        assert row["protocol"] is None or not names or names & NDPI[row["protocol"]], f"{row} is {names} for nDPI"

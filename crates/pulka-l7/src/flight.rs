@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted() {
-        let mut flight = Flight::new(3 * size_of::<(u64, u32)>());
+        let mut flight = Flight::<u64>::new(3 * size_of::<(u64, u32)>());
         (1..=5).for_each(|request| flight.push(request, 0));
         assert_eq!((flight.pop(), flight.pop(), flight.pop()), (Some(1), Some(2), Some(3)));
         flight.push(6, 0);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn with_keys_the_oldest_gives_way() {
-        let mut flight = Flight::new(2 * size_of::<(u64, u32)>() + 10);
+        let mut flight = Flight::<u64>::new(2 * size_of::<(u64, u32)>() + 10);
         assert_eq!([flight.push_keyed(1, 5), flight.push_keyed(2, 5), flight.push_keyed(3, 5)], [None, None, Some(1)]);
         assert_eq!((flight.take(|request| *request == 3), flight.take(|request| *request == 1), flight.pop()), (Some(3), None, Some(2)));
     }

@@ -41,6 +41,47 @@ fn http1_talk() -> impl Strategy<Value = Talk> {
     })
 }
 
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    [&(payload.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A request on `stream` with a secret, perhaps a body, perhaps continued; and its answer.
+fn http2_exchange(stream: u32, (path, body, continued, status): (String, Vec<u8>, bool, u8)) -> (Vec<u8>, Vec<u8>) {
+    let (end_stream, end_headers) = (u8::from(body.is_empty()), 4);
+    let block = [&[0x83, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), b"\x40\x01x\x07hunter2"].concat();
+    let mut sent = match continued {
+        true => [frame(1, end_stream, stream, &block[..3]), frame(9, end_headers, stream, &block[3..])].concat(),
+        false => frame(1, end_headers | end_stream, stream, &block),
+    };
+    if !body.is_empty() {
+        sent.extend(frame(0, 1, stream, &body));
+    }
+    (sent, [frame(1, end_headers, stream, &[0x88 + status]), frame(0, 1, stream, b"hunter2")].concat())
+}
+
+fn http2_talk() -> impl Strategy<Value = (usize, Talk)> {
+    let exchange = ("/[a-z]{1,8}", proptest::collection::vec(any::<u8>(), 0..300), any::<bool>(), 0..7u8);
+    proptest::collection::vec(exchange, 1..8).prop_map(|exchanges| {
+        let count = exchanges.len();
+        let streams = exchanges.into_iter().enumerate().map(|(index, exchange)| http2_exchange(index as u32 * 2 + 1, exchange));
+        let (sent, back): (Vec<_>, Vec<_>) = streams.unzip();
+        let hello = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat();
+        (count, vec![(Client, [hello, sent.concat()].concat()), (Server, [frame(4, 0, 0, &[]), back.concat()].concat())])
+    })
+}
+
+fn dns_talk() -> impl Strategy<Value = (usize, Talk)> {
+    proptest::collection::vec(("[a-z]{1,12}", 0..4u8), 1..20).prop_map(|names| {
+        let message = |index: usize, name: &str, flags: [u8; 2]| {
+            let body = [&[0, index as u8], &flags[..], &[0, 1, 0, 0, 0, 0, 0, 0, name.len() as u8], name.as_bytes(), &[0, 0, 1, 0, 1]].concat();
+            [&(body.len() as u16).to_be_bytes()[..], &body].concat()
+        };
+        let ask = names.iter().enumerate().flat_map(|(index, (name, _))| message(index, name, [1, 0])).collect();
+        let tell = names.iter().enumerate().rev().flat_map(|(index, (name, code))| message(index, name, [0x81, 0x80 | code])).collect();
+        (names.len(), vec![(Client, ask), (Server, tell)])
+    })
+}
+
 fn script(talk: &Talk) -> Vec<(Party, &[u8])> {
     talk.iter().map(|(party, line)| (*party, &line[..])).collect()
 }
@@ -75,6 +116,24 @@ proptest! {
         prop_assert!(!whole.1.is_empty() && whole.1.len() <= requests);
         prop_assert_eq!(&play(&script(&talk), Some(Side::A), &sizes).1, &whole.1);
         prop_assert_eq!(&play(&script(&talk), None, &sizes).1, &whole.1);
+    }
+
+    #[test]
+    fn http2_cut_anywhere_gives_the_same((count, talk) in http2_talk(), sizes in proptest::collection::vec(1..60usize, 1..8)) {
+        let whole = play(&script(&talk), Some(Side::A), &[usize::MAX]);
+        prop_assert_eq!(whole.1.len(), count);
+        let shown = format!("{:?}", whole.1);
+        prop_assert!(!shown.contains("hunter2"));
+        prop_assert_eq!(&play(&script(&talk), Some(Side::A), &sizes), &whole);
+        prop_assert_eq!(&play(&script(&talk), None, &sizes), &whole);
+    }
+
+    #[test]
+    fn dns_cut_anywhere_gives_the_same((count, talk) in dns_talk(), sizes in proptest::collection::vec(1..60usize, 1..8)) {
+        let whole = play(&script(&talk), Some(Side::A), &[usize::MAX]);
+        prop_assert_eq!(whole.1.len(), count);
+        prop_assert_eq!(&play(&script(&talk), Some(Side::A), &sizes), &whole);
+        prop_assert_eq!(&play(&script(&talk), None, &sizes), &whole);
     }
 
     #[test]

@@ -13,6 +13,7 @@ from pulka.errors import BadInput
 __all__ = ["CaptureReader", "Counts", "Reading", "read"]
 
 _PIECE_BYTES = 1 << 20
+_HEADER_BYTES = 24  # of a file; that of pcapng is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class CaptureReader:
         """Transactions and ended connections as they are found. Layouts: `_native.Capture`. BadInput when the file is no capture."""
         try:
             with path.open("rb") as file:
+                if len(file.peek(_HEADER_BYTES)) < _HEADER_BYTES:
+                    raise ValueError("the file is too short to be a capture")
                 while piece := file.read(_PIECE_BYTES):
                     yield self._native.push(piece)
         except ValueError as error:

@@ -38,8 +38,10 @@ def test_transactions_and_connections(trace: str) -> None:
 
 
 def test_a_table_and_a_wrong_file(trace: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["edge", "pcap", trace, "--format", "table"])
+    result = CliRunner(env={"COLUMNS": "120"}).invoke(cli, ["edge", "pcap", trace, "--format", "table"])
     assert "http1" in result.stdout
+    assert "/a/*" in result.stdout
+    assert "request_bytes" not in result.stdout
     (tmp_path / "no.pcap").write_text("no")
     with pytest.raises(BadInput):
         CliRunner().invoke(cli, ["edge", "pcap", str(tmp_path / "no.pcap")], catch_exceptions=False)

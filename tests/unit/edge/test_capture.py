@@ -102,7 +102,7 @@ def test_keys_and_connections_are_bounded(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_captures(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("GET / HTTP/1.1\r\n")
+    (tmp_path / "text").write_text("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
     with pytest.raises(BadInput, match="neither pcap nor pcapng"):
         read(tmp_path / "text")
     cut = tmp_path / "cut.pcap"

@@ -50,7 +50,7 @@ fn side_verdict(opening: &Opening<'_>, bytes: &[u8], response: bool) -> Verdict 
         }
     };
     match message(bytes) {
-        Some(found) if found.response == response && (found.question.is_some() || response && found.answers > 0) => {
+        Some(found) if found.response == response && (found.question.is_some() || response && found.rcode != 0) => {
             if found.whole { Verdict::Yes } else { Verdict::OneSided }
         }
         _ => Verdict::No,
@@ -121,7 +121,7 @@ impl Dns {
 
     fn response(&mut self, found: &Message, start_ns: i64, end_ns: i64, size: u64, out: &mut Vec<Transaction>) {
         let named = self.named(found);
-        let asked = |query: &Query| query.id == found.id && (found.question.is_none() || query.transaction.target == named.target);
+        let asked = |query: &Query| query.id == found.id && (found.question.is_none() || (query.transaction.target == named.target && query.transaction.operation == named.operation));
         let query = self.waiting.iter().position(asked).and_then(|place| self.waiting.remove(place));
         let unasked = Transaction { initiator: Initiator::ServerOneWay, start_ns, ..named }; // multicast, or its query was not seen
         let mut transaction = query.map_or(unasked, |query| query.transaction);

@@ -55,7 +55,7 @@ fn record_verdict(bytes: &[u8], hello: u8, from_start: bool) -> Verdict {
     match *kind {
         HANDSHAKE if (4..=RECORD_BYTES).contains(&length) => match bytes.get(RECORD_HEADER..RECORD_HEADER + 6) {
             None => Verdict::NeedMore,
-            Some([found, 0, _, _, 3, 0..=3]) if *found == hello => Verdict::Yes,
+            Some([found, 0, _, _, 3, 0..=3] | [found, 0, _, _, 0x7f, _]) if *found == hello => Verdict::Yes,
             Some(_) if !from_start && *minor > 0 && bytes.get(RECORD_HEADER).is_some_and(|kind| matches!(kind, 0..=24)) => Verdict::NeedMore,
             Some(_) => Verdict::No,
         },
@@ -146,7 +146,7 @@ impl Tls {
         }
         transaction.error = match self.alert {
             Some(alert) => Some(hello::alert_name(alert).into()),
-            None if self.server.is_none() => Some(NO_RESPONSE.into()),
+            None if transaction.first_byte_ns.is_none() && transaction.initiator == Initiator::Client => Some(NO_RESPONSE.into()),
             None => None,
         };
         out.push(transaction);

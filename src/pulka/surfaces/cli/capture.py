@@ -9,7 +9,7 @@ import click
 
 from pulka.edge.capture import CaptureReader, Counts, transaction_rows
 from pulka.model.moments import rfc3339
-from pulka.surfaces.cli.output import format_option, print_rows
+from pulka.surfaces.cli.output import chosen_format, format_option, print_rows
 
 __all__ = ["pcap"]
 
@@ -18,6 +18,7 @@ _TRANSACTIONS = [
     "timestamp", "connection", "protocol", "client", "server", "initiator", "operation", "target", "status", "error", "duration_ms", "first_byte_ms",
     "request_bytes", "response_bytes", "attributes",
 ]  # fmt: skip
+_NARROW = {"p95_ms", "max_ms", "request_bytes", "response_bytes", "connection", "client", "initiator", "first_byte_ms", "attributes"}
 _CONNECTIONS = ["connection", "transport", "client", "server", "protocol", "transactions", "bytes", "opaque"]
 
 
@@ -41,15 +42,20 @@ def pcap(file: Path, transactions: bool, connections: bool, memory_bytes: int, c
     reader = CaptureReader(connections_max=connections_max, memory_bytes_max=memory_bytes, keys_max=keys_max)
     batches = reader.batches(file)
     if transactions:
-        print_rows(chain.from_iterable(_transactions(found) for found, _ in batches), format_, _TRANSACTIONS)
+        print_rows(chain.from_iterable(_transactions(found) for found, _ in batches), format_, _columns(_TRANSACTIONS, format_))
     elif connections:
         print_rows(chain.from_iterable(ended.to_pylist() for _, ended in batches), format_, _CONNECTIONS)
     else:
         for _ in batches:
             pass
-        print_rows(map(_in_ms, reader.red().to_pylist()), format_, _RED)
+        print_rows(map(_in_ms, reader.red().to_pylist()), format_, _columns(_RED, format_))
     for sentence in _remarks(reader.counts()):
         click.echo(sentence, err=True)
+
+
+def _columns(all_of_them: list[str], format_: str | None) -> list[str]:
+    """A table on a terminal has room for the most important ones."""
+    return [column for column in all_of_them if column not in _NARROW] if chosen_format(format_) == "table" else all_of_them
 
 
 def _transactions(batch: Any) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ pub struct Message {
     pub opcode: u8,
     pub truncated: bool,
     pub rcode: u8,
-    /// Name without the last dot (`.` for the root), and type; None without a question.
+    /// Name without the last dot (`.` for the root), and type, of the question or else of the first answer.
     pub question: Option<(Vec<u8>, u16)>,
     pub answers: u16,
     /// Every record was there, and nothing after the last one.
@@ -38,6 +38,10 @@ pub fn message(bytes: &[u8]) -> Option<Message> {
         if index == 0 {
             question = Some((name, kind));
         }
+    }
+    if question.is_none() && counts[1] > 0 {
+        let (name, after) = name(bytes, offset)?; // multicast answers repeat no question: the first record says what it was
+        question = Some((name, word(after)?));
     }
     let end = (0..counts[1..].iter().map(|count| usize::from(*count)).sum()).try_fold(offset, |offset, _| record(bytes, offset));
     let (response, truncated) = (flags >> 15 == 1, flags & 0x200 != 0);

@@ -105,9 +105,14 @@ pub fn server_hello(message: &[u8]) -> Option<ServerHello> {
     if message.take(32)?.starts_with(&RETRY) {
         return None;
     }
-    message.vector8()?; // session
+    let draft = version >> 8 == 0x7f; // drafts of 1.3 up to 21 left out session and compression
+    if !draft {
+        message.vector8()?; // session
+    }
     let cipher = message.u16()?;
-    message.u8()?; // compression
+    if !draft {
+        message.u8()?; // compression
+    }
     let mut hello = ServerHello { version, cipher, alpn: None };
     message.extensions(|kind, mut body| match kind {
         SUPPORTED_VERSIONS => hello.version = body.u16().unwrap_or(version),

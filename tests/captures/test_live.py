@@ -194,7 +194,7 @@ def test_amqp(home: Path) -> None:
 
 
 def amqp_exchanges(home: Path, port: int, broker: str, environment: dict[str, str]) -> None:
-    url = ["-u", f"amqp://guest:guest@127.0.0.1:{port}/"]
+    url = ["-u", f"amqp://guest:guest@127.0.0.1:{port}"]
     with server([broker], port, env=environment), recording(port, home) as recorded:
         subprocess.run([program("amqp-declare-queue"), *url, "-q", "orders"], check=True, capture_output=True)
         for _ in range(10):

@@ -3,8 +3,8 @@
 import pytest
 from tests.captures.harness import Agreement, Capture, captures, decode_as, transactions, tshark
 
-# tshark reads no HTTP/0.9, and nothing after a segment that is missing.
-_LOOKS_AWAY = {"http_09.pcap", "no-version.pcap", "unidirectional_tcp_stream_with_missing_packet.pcap"}
+# tshark reads no HTTP/0.9, and nothing after a segment that is missing or odd.
+_LOOKS_AWAY = {"http_09.pcap", "no-version.pcap", "unidirectional_tcp_stream_with_missing_packet.pcap", "http-tcp-seq-issue.pcap"}
 
 
 def _named(name: str) -> Capture:
@@ -39,3 +39,9 @@ def test_after_a_missing_segment() -> None:
     """Of the two requests of this direction a part of the first one's body is missing."""
     found = transactions(_named("unidirectional_tcp_stream_with_missing_packet.pcap"))
     assert [(row["operation"], row["initiator"]) for row in found] == [("POST", "client one-way")] * 2
+
+
+def test_with_odd_sequence_numbers() -> None:
+    """As Arkime finds it."""
+    found = transactions(_named("http-tcp-seq-issue.pcap"))
+    assert [(row["operation"], row["status"]) for row in found] == [("POST", "200")]

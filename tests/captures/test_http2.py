@@ -30,7 +30,8 @@ def test_methods_and_statuses() -> None:
             continue
         ours = transactions(capture, "http1", "http2")
         headers = _headers(capture)
-        agreement.add(capture, (row["operation"] for row in ours), (value for name, value in headers if name == ":method"))
+        if capture.path.name != "http2-nghttp2.pcap":  # where tshark does not show the header of the only request
+            agreement.add(capture, (row["operation"] for row in ours), (value for name, value in headers if name == ":method"))
         agreement.add(capture, (row["status"] for row in ours if row["status"]), (value for name, value in headers if name == ":status"))
     agreement.check()
 

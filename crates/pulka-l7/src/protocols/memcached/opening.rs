@@ -38,9 +38,15 @@ fn asks(client: &[u8]) -> Verdict {
     };
     match command(&client[..=end], 64) {
         Some(command) if command.value_bytes.is_some() && command.name != "ms" => Verdict::Yes,
-        Some(command) if command.name != "quit" => Verdict::OneSided,
+        Some(command) if command.name != "quit" => if begins_with_commands(client) { Verdict::Yes } else { Verdict::OneSided },
         _ => Verdict::No,
     }
+}
+
+/// Three commands in a row are no accident; a long pipeline may fill the opening before the server answers.
+fn begins_with_commands(client: &[u8]) -> bool {
+    let mut lines = client.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n"));
+    (0..3).all(|_| lines.next().is_some_and(|line| command(line, 64).is_some_and(|command| command.value_bytes.is_none())))
 }
 
 /// Whether the first line answers the first command.

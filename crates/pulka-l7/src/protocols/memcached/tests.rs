@@ -35,6 +35,13 @@ fn noreply_and_quiet_meta_commands() {
     assert_eq!(talk(script)[0].initiator, Initiator::ClientOneWay);
 }
 
+#[test]
+fn a_pipeline_longer_than_the_opening() {
+    let asked = b"get user:1 user:2\r\n".repeat(400);
+    let told = b"END\r\n".repeat(400);
+    assert_eq!(talk(&[(Client, &asked), (Server, &told)]).len(), 400);
+}
+
 fn packet(magic: u8, operation: u8, status: u16, opaque: u32, extra: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let body = (extra.len() + key.len() + value.len()) as u32;
     let header = [&[magic, operation][..], &(key.len() as u16).to_be_bytes(), &[extra.len() as u8, 0], &status.to_be_bytes(), &body.to_be_bytes(), &opaque.to_be_bytes(), &[0; 8]].concat();

@@ -51,8 +51,8 @@ INLINE void dropped(u32 reason)
 		*count += 1;
 }
 
-/* Above the watermark by so much, the reader was woken already: wider than any record. */
-#define WOKEN_BYTES 8192
+/* Above the watermark by so much, the reader was woken already: wider than what one packet adds. */
+#define WOKEN_BYTES (128 << 10)
 
 /* Nobody is woken per record: the reader looks from time to time, and is woken once when the ring fills beyond its watermark. */
 INLINE u64 wake(struct control *set)

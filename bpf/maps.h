@@ -51,8 +51,12 @@ INLINE void dropped(u32 reason)
 		*count += 1;
 }
 
-/* Nobody is woken per record: the reader polls, and is woken early only when the ring fills up. */
+/* Above the watermark by so much, the reader was woken already: wider than what one packet adds. */
+#define WOKEN_BYTES (128 << 10)
+
+/* Nobody is woken per record: the reader looks from time to time, and is woken once when the ring fills beyond its watermark. */
 INLINE u64 wake(struct control *set)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > set->watermark_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	return waiting > set->watermark_bytes && waiting <= set->watermark_bytes + WOKEN_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }

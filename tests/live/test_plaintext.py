@@ -16,8 +16,8 @@ PYTHON = sys.executable
 
 
 def check(watcher: Watcher, port: int, truth: Truth, *, tls: bool = False) -> None:
-    assert watcher.settle(port, truth, is_client=False, tls=tls) == truth.statuses
-    assert watcher.settle(port, truth, is_client=True, tls=tls) == truth.statuses
+    assert watcher.settle(port, truth, is_client=False, tls=tls) == truth.statuses, watcher.native.status().drops
+    assert watcher.settle(port, truth, is_client=True, tls=tls) == truth.statuses, watcher.native.status().drops
     assert watcher.native.status().drops["ring_full"] == 0
 
 

@@ -218,7 +218,8 @@ impl Probe {
 
     /// The reader's end; there is one.
     pub fn ring(&mut self) -> Result<Ring, Error> {
-        RingBuf::try_from(taken(&mut self.ebpf, "ring")?).map(Ring::new).map_err(map_error)
+        let ring = RingBuf::try_from(taken(&mut self.ebpf, "ring")?).map_err(map_error)?;
+        Ring::new(ring).map_err(|error| Error::Map(error.to_string()))
     }
 
     /// Let everything pass unseen, or see again, without detaching.

@@ -3,24 +3,29 @@
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
 
 use crate::wire::Record;
 
 pub struct Ring {
     ring: RingBuf<MapData>,
+    wakes: OwnedFd,
 }
 
 impl Ring {
-    pub(crate) fn new(ring: RingBuf<MapData>) -> Ring {
-        Ring { ring }
+    /// Edge-triggered: a plain poll returns whenever there is one record, and the reader would chase the writers from cache line to cache line.
+    pub(crate) fn new(ring: RingBuf<MapData>) -> std::io::Result<Ring> {
+        let wakes = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&wakes, &ring, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+        Ok(Ring { ring, wakes })
     }
 
     /// Wait until the ring fills beyond its watermark, `timeout` at most.
     pub fn wait(&self, timeout: Duration) {
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        let mut ready = [PollFd::new(&self.ring, PollFlags::IN)];
-        let _ = poll(&mut ready, Some(&timeout)); // an interrupted wait is a short one
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 1];
+        let _ = epoll::wait(&self.wakes, &mut events, Some(&timeout)); // an interrupted wait is a short one
     }
 
     /// Hand every record that is there to `take`. Returns how many bytes of records that were.

@@ -1,7 +1,9 @@
 """What SQL can say here beside DataFusion's own functions.
 
-Two kinds: macros, which become other SQL before anything is planned, so that pruning sees through them and the engine's own
-operators run them; and functions over Arrow arrays, whose work is done by the core.
+In: calls in the text of a query (macros, which become other SQL before anything is planned), or Arrow arrays (functions of a session).
+Out: SQL that pruning sees through and the engine's own operators run; arrays that the core has made.
+Guarantees: strings, quoted names and comments are left alone; a wrong use is a BadQuery that shows a right one.
+Never: reads a table, or makes of a literal more than it says.
 """
 
 from pulka.query.functions.macros import Surroundings, expand

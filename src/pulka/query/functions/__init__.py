@@ -1,7 +1,9 @@
 """What SQL can say here beside DataFusion's own functions.
 
-In: a statement, and arrays of its arguments. Out: the statement without macros, and arrays. Guarantees: macros become other SQL before anything is
-planned, so that pruning sees through them; functions over arrays are done by the core. Never: reads anything but its arguments.
+In: calls in the text of a query (macros, which become other SQL before anything is planned), or Arrow arrays (functions of a session).
+Out: SQL that pruning sees through and the engine's own operators run; arrays that the core has made.
+Guarantees: strings, quoted names and comments are left alone; a wrong use is a BadQuery that shows a right one.
+Never: reads a table, or makes of a literal more than it says.
 """
 
 from pulka.query.functions.macros import Surroundings, expand

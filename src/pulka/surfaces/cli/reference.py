@@ -35,7 +35,7 @@ def commands_page() -> str:
     parts = ["# Commands\n\nData goes to stdout, everything else to stderr. Exit codes: 0 done, 1 answered no or bad data, "
              "2 usage, 3 temporary (try again), 4 internal, 130 interrupted.\n"]  # fmt: skip
     for path, command in commands(cli):
-        context = click.Context(command, info_name=f"pulka {path}".strip(), max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=f"pulka {path}".strip(), max_content_width=100, terminal_width=100, help_option_names=["-h", "--help"])
         parts.append(f"\n## pulka {path}".rstrip() + f"\n\n```\n{command.get_help(context)}\n```\n")
     return "".join(parts)
 

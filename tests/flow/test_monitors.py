@@ -118,6 +118,7 @@ def test_an_alert_from_events_to_webhook_mail_and_history(start: Start, receiver
     assert "private" not in up.log.read_text()
 
 
+@pytest.mark.timeout(900)  # a process for each command
 def test_the_command_line(start: Start, receiver: Receiver, tmp_path: Path) -> None:
     up = start(**QUICK)
     up.ingest("logs", ndjson([{"severity": "ERROR", "service": "web", "n": 1}]))

@@ -28,9 +28,10 @@ __all__ = [
 
 _NO_NUL = r"^[^\x00]*$"
 _MOMENT = "RFC 3339, `now`, or a distance back from now such as 15m, 1h, 7d"
+_CONDITION_MAX = 1 << 15  # characters; a URL may have 64 KiB
 TableName = Annotated[str, Field(min_length=1, max_length=63, pattern=_NO_NUL)]
-Sql = Annotated[str | None, Field(min_length=1, max_length=1 << 16, pattern=_NO_NUL, description="A boolean SQL expression over the table's fields; or give `search`")]
-Search = Annotated[str | None, Field(max_length=1 << 16, pattern=_NO_NUL, description="The search syntax of docs/search.md; or give `where`")]
+Sql = Annotated[str | None, Field(min_length=1, max_length=_CONDITION_MAX, pattern=_NO_NUL, description="A boolean SQL expression over the table's fields; or give `search`")]
+Search = Annotated[str | None, Field(max_length=_CONDITION_MAX, pattern=_NO_NUL, description="The search syntax of docs/search.md; or give `where`")]
 Start = Annotated[str | None, Field(max_length=40, description=_MOMENT)]
 End = Annotated[str | None, Field(max_length=40, description=_MOMENT)]
 

@@ -45,7 +45,7 @@ test-rust:
 	cargo test --release --locked -q -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
 
 test-python: setup
-	$(PYTEST) -m "not slow" tests
+	$(PYTEST) -m "not slow and not live" tests
 
 test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean environment
 	$(PYTEST) -m slow --timeout 3600 tests
@@ -63,7 +63,7 @@ bench: setup ## the benchmarks beside their peers; tables go to stdout
 bpf: $(BIN)/.synced ## compile bpf/ into the object that the package ships
 	$(BIN)/python bpf/build.py src/pulka/edge/bpf/edge.bpf.o
 
-test-live: setup ## the agent against real services on loopback (as root, on Linux)
+test-live: setup ## the agent and real servers on loopback, kernel probes attached (as root, on Linux)
 	$(PYTEST) -m "live" tests
 
 wheel: setup ## build dist/*.whl

@@ -1,7 +1,7 @@
 """A lake in this process, in a thread of its own, behind a Unix socket that only this user can reach.
 
 Considered: calling the engine directly. The socket costs microseconds, and whatever works here works against a server.
-All lakes of a process share one thread that never ends: the core's allocator does not survive that its first thread does.
+All lakes of a process share one thread and its loop, which end with the process.
 """
 
 import asyncio

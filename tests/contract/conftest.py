@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+
+from pulka.store import schema
 
 
 def postgres_binaries() -> Path | None:
@@ -54,3 +57,14 @@ def postgres_url() -> Iterator[str]:
             server.send_signal(signal.SIGINT)  # fast: a connection that was left open does not keep it
             server.wait()
             shutil.rmtree(home, ignore_errors=True)
+
+
+def empty_catalog(database: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a catalog that is not there yet, on `sqlite` or `postgres`."""
+    if database == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/catalog.db"
+    url: str = request.getfixturevalue("postgres_url")
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    schema.metadata.drop_all(engine)
+    engine.dispose()
+    return url

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from tests.contract.conftest import empty_catalog
 
 from pulka.clock import SystemClock
 from pulka.errors import Conflict
@@ -14,7 +13,6 @@ from pulka.model.fields import Column
 from pulka.model.rules import Condition, Delete, Hold, Retention
 from pulka.model.windows import HOUR_NS, TimeRange
 from pulka.seams import Amendment, Catalog, ColumnStats, DedupKey, Fragment, Publication, Usage
-from pulka.store import schema
 from pulka.store.catalog import SqlCatalog
 
 FOREVER = 2**62
@@ -39,17 +37,11 @@ def fragment(name: str, hour: int = 0, *, tenant: str = "t", table: str = "logs"
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
+async def catalog(request: pytest.FixtureRequest) -> AsyncIterator[Catalog]:
     if request.param == "memory":
         yield pytest.importorskip("pulka.testing.catalog").MemoryCatalog()
         return
-    url = f"sqlite:///{tmp_path}/catalog.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        schema.metadata.drop_all(engine)
-        engine.dispose()
-    opened = await SqlCatalog.open(url, SystemClock())
+    opened = await SqlCatalog.open(empty_catalog(request.param, request), SystemClock())
     yield opened
     await opened.close()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from obstore.store import LocalStore
-from sqlalchemy import create_engine
+from tests.contract.conftest import empty_catalog
 
 from pulka import _native
 from pulka.clock import SystemClock
@@ -19,7 +19,6 @@ from pulka.model.ids import new_id
 from pulka.model.tables import table
 from pulka.model.windows import HOUR_NS
 from pulka.seams import Publication
-from pulka.store import schema
 from pulka.store.catalog import SqlCatalog
 from pulka.store.check import check
 from pulka.store.compaction import CompactionSettings, Compactor
@@ -37,15 +36,9 @@ Open = Callable[[], "asyncio.Future[SqlCatalog]"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[partial[object]]:
+async def open_catalog(request: pytest.FixtureRequest) -> AsyncIterator[partial[object]]:
     """Opens the same catalog again, as another process would."""
-    url = f"sqlite:///{tmp_path}/catalog.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        schema.metadata.drop_all(engine)
-        engine.dispose()
-    yield partial(SqlCatalog.open, url, FakeClock(start_ns=TOMORROW, auto=True))
+    yield partial(SqlCatalog.open, empty_catalog(request.param, request), FakeClock(start_ns=TOMORROW, auto=True))
 
 
 class Bucket:

@@ -2,31 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from tests.contract.conftest import empty_catalog
 
 from pulka.clock import SystemClock
 from pulka.errors import Conflict
 from pulka.seams import Document, Documents, Edit
-from pulka.store import schema
 from pulka.store.catalog import SqlCatalog
 from pulka.testing.documents import MemoryDocuments
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Documents]:
+async def documents(request: pytest.FixtureRequest) -> AsyncIterator[Documents]:
     if request.param == "memory":
         yield MemoryDocuments()
         return
-    url = f"sqlite:///{tmp_path}/catalog.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        schema.metadata.drop_all(engine)
-        engine.dispose()
-    opened = await SqlCatalog.open(url, SystemClock())
+    opened = await SqlCatalog.open(empty_catalog(request.param, request), SystemClock())
     yield opened
     await opened.close()
 

@@ -12,6 +12,9 @@ BIN := .venv/bin
 NATIVE := src/pulka/_native.abi3.so
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -not -path '*/fuzz/*' -o -name Cargo.toml -not -path '*/fuzz/*')
 PYTEST := $(BIN)/python -m pytest
+# Many tests wait for processes: three workers for two cores; a file stays with one worker, long folders come first.
+WORKERS ?= 3
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup bpf test-live demo up test test-rust test-python test-slow check bench wheel lock docs fuzz clean
 
@@ -47,7 +50,7 @@ test-rust:
 	cargo test --release --locked -q -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
 
 test-python: setup
-	$(PYTEST) -m "not slow and not live" tests
+	$(PYTEST) $(PARALLEL) -m "not slow and not live" tests
 
 test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean environment
 	$(PYTEST) -m slow --timeout 3600 tests
@@ -56,7 +59,7 @@ check: setup ## linters, types, and the unit tests
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py -- -D warnings
-	$(PYTEST) -m "not slow" tests/unit tests/contract tests/docs
+	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/contract tests/docs
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
 	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock

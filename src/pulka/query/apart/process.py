@@ -13,6 +13,7 @@ import pyarrow as pa
 from pulka.errors import PulkaError
 from pulka.query.apart.messages import HEAD_BYTES, packed
 from pulka.query.messages import out_of_memory
+from pulka.query.queries import Read
 
 __all__ = ["Apart"]
 
@@ -27,6 +28,7 @@ class Apart:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._read = Read()
 
     @classmethod
     async def start(cls, memory_bytes: int, threads: int, spill: str) -> "Apart":
@@ -49,6 +51,10 @@ class Apart:
     async def itself(self) -> "Apart":
         """What was asked to run runs already."""
         return self
+
+    def read(self) -> Read:
+        """What it said last of what it has read."""
+        return self._read
 
     def close(self) -> None:
         """Kill it."""
@@ -77,13 +83,17 @@ class Apart:
             raise await self._ended() from None
 
     async def _answer(self) -> Any:
+        while isinstance(value := await self._received(), Read):
+            self._read = value
+        if isinstance(value, PulkaError):
+            raise value
+        return value
+
+    async def _received(self) -> Any:
         assert self._process.stdout is not None
         try:
             head = await self._process.stdout.readexactly(HEAD_BYTES)
             body = await self._process.stdout.readexactly(int.from_bytes(head, "little"))
         except asyncio.IncompleteReadError:
             raise await self._ended() from None
-        value = pickle.loads(body)  # noqa: S301 - both ends are this program
-        if isinstance(value, PulkaError):
-            raise value
-        return value
+        return pickle.loads(body)  # noqa: S301 - both ends are this program

@@ -12,7 +12,6 @@ from datafusion import DataFrame, SessionContext
 
 from pulka.errors import BadQuery, Corrupt, PulkaError, Temporary, TooLarge
 from pulka.model.fields import TIMESTAMP
-from pulka.model.ids import new_id
 from pulka.model.windows import TimeRange
 from pulka.query import messages, shapes
 from pulka.query.answers import Answer, Answers, Kept, key_of
@@ -125,9 +124,9 @@ class DataFusionEngine:
         self._scratch = scratch
         self._retention_s = retention_s
         self._text_bytes = text_bytes
-        self._turns = turns or Turns(clock)
-        self._queries = queries or Queries()
-        self._answers = answers or Answers(0)
+        self._turns = Turns(clock) if turns is None else turns
+        self._queries = Queries() if queries is None else queries
+        self._answers = Answers(0) if answers is None else answers
 
     async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits, query_id: str = "") -> Result:
         """Run a SELECT; the work happens while the batches are read."""
@@ -211,7 +210,7 @@ class DataFusionEngine:
         own = bounds(limits, self._bounds)
         deadline, now_ns = Deadline(self._clock, own.time_s), self._clock.now_ns()
         try:
-            progress = self._queries.add(query_id or new_id(now_ns, self._clock.random), tenant, sql, now_ns, deadline.cancel)
+            progress = self._queries.add(query_id, tenant, sql, now_ns, deadline.cancel)
         except PulkaError:
             deadline.close()
             raise
@@ -238,8 +237,8 @@ class DataFusionEngine:
                 if number:
                     start = await self._next_step(query, planned.prepared, sources, window)
                 async for batch in self._batches(query, start, enough):
-                    # A column that fragments of the first step did not have may be called nullable in one place only.
-                    shown = pa.RecordBatch.from_arrays(batch.columns, schema=planned.schema) if number else batch
+                    # What the plan takes for nullable may not be so in a batch, and the other way round.
+                    shown = batch if batch.schema.equals(planned.schema) else pa.RecordBatch.from_arrays(batch.columns, schema=planned.schema)
                     if planned.kept:
                         planned.kept.add(shown)
                     yield shown

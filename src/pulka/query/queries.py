@@ -59,9 +59,12 @@ class Queries:
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, str], tuple[Progress, Callable[[], None]]] = {}
+        self._number = 0
 
     def add(self, query_id: str, tenant: str, sql: str, since_ns: int, cancel: Callable[[], None]) -> Progress:
-        """Note a query that begins; `cancel` stops it. Conflict when the tenant has one with this id."""
+        """Note a query that begins; `cancel` stops it. Without an id it gets one. Conflict when the tenant has one with this id."""
+        self._number += 1
+        query_id = query_id or f"{since_ns // 1_000_000:x}-{self._number}"
         if (tenant, query_id) in self._running:
             raise Conflict("a query with this id runs already", hint="give every query an id of its own, or none")
         progress = Progress(query_id, tenant, masked(sql), since_ns)
@@ -85,9 +88,6 @@ class Queries:
         progress, cancel = self._found(tenant, query_id)
         cancel()
         return progress
-
-    def __len__(self) -> int:
-        return len(self._running)
 
     def _found(self, tenant: str, query_id: str) -> tuple[Progress, Callable[[], None]]:
         try:

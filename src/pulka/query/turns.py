@@ -118,6 +118,6 @@ class Turns:
         own = self._running[tenant]
         return Temporary(
             f"{self.running} queries run, {own} of them yours, and {why}",
-            hint="ask again in a moment, ask fewer questions at once, or cancel one: `pulka queries`; query_concurrency bounds how many run",
+            hint="ask again in a moment, ask fewer questions at once, or cancel one: `pulka queries list`; query_concurrency bounds how many run",
             retry_after_s=2.0,
         )

@@ -60,7 +60,7 @@ class Server:
         listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         return sorted(json.loads(line)["file"] for line in listed.splitlines())
 
-    def send(self, path: str, pieces: list[bytes], clients: int = 2) -> int:
+    def send(self, path: str, pieces: list[bytes], clients: int = 2, tenant: str = "default") -> int:
         """Post all bodies over `clients` connections; returns the rows acknowledged."""
         queue, rows, lock = iter(pieces), [0], threading.Lock()
 
@@ -72,7 +72,7 @@ class Server:
                 if body is None:
                     return
                 while True:
-                    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
+                    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson", "X-Pulka-Tenant": tenant})
                     response = connection.getresponse()
                     answer = response.read()
                     if response.status != 503:

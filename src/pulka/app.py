@@ -165,6 +165,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             scratch=scratch,
             retention_s=settings["retention_s"],
             text_bytes=settings["query_text_bytes_max"],
+            apart_bytes=settings["query_apart_bytes"],
             turns=turns,
             queries=queries,
             answers=answers,
@@ -461,8 +462,11 @@ def _tails(
         """One thread, so that rows keep their order; a tail counts all rows it finds."""
         return DataFusionEngine(
             cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
-            threads=1, scratch=scratch, retention_s=settings["retention_s"],
+            threads=1, scratch=scratch, retention_s=settings["retention_s"], turns=turns,
         )  # fmt: skip
+
+    # Their queries are short, and wait rather than fail: a tail that failed would be gone.
+    turns = Turns(clock, TurnSettings(waiting_max=1 << 20, wait_s=settings["query_time_s"]))
 
     names = ("buffer_bytes_max", "rows_per_s", "subscribers_max", "heartbeat_s")
     limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})

@@ -91,6 +91,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("query_concurrency", 8, "Queries that run at once; more wait, and take turns by tenant.", 1),
         p("query_tenant_concurrency", 4, "Queries of one tenant that run at once.", 1),
         p("query_tenant_memory_bytes", 2048 * _MIB, "Memory of all queries of one tenant; one that does not fit beside the others waits.", 16 * _MIB),
+        p("query_apart_bytes", 32 * _MIB, "Stored bytes from which on a query runs in a process of low priority while other tenants ask too; 0: never.", 0),
         p("query_waiting_max", 64, "Queries of one tenant that wait; more are answered 503.", 1),
         p("query_wait_s", 10.0, "How long a query waits before it is answered 503.", 0),
         p("query_cache_bytes_max", 64 * _MIB, "Memory for answers over fragments that did not change, to give them again; 0: none.", 0),

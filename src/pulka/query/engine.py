@@ -110,6 +110,7 @@ class DataFusionEngine:
         scratch: Path | None = None,
         retention_s: int = 0,
         text_bytes: int = 1 << 20,
+        apart_bytes: int = 0,
         turns: Turns | None = None,
         queries: Queries | None = None,
         answers: Answers | None = None,
@@ -124,6 +125,7 @@ class DataFusionEngine:
         self._scratch = scratch
         self._retention_s = retention_s
         self._text_bytes = text_bytes
+        self._apart_bytes = apart_bytes
         self._turns = Turns(clock) if turns is None else turns
         self._queries = Queries() if queries is None else queries
         self._answers = Answers(0) if answers is None else answers
@@ -300,6 +302,9 @@ class DataFusionEngine:
         return found
 
     async def _next_step(self, query: _Query, prepared: Prepared, sources: list[Source], window: TimeRange) -> _Start:
+        if query.apart is not None:  # it ended with the step before
+            await query.apart.end()
+            query.apart = None
         await self._fetch(query, sources)
         start: _Start = (await query.deadline.of(self._bound(query, prepared, sources, window)))[1]
         _count(query.stats, sources)
@@ -308,7 +313,7 @@ class DataFusionEngine:
     async def _bound(self, query: _Query, prepared: Prepared, sources: list[Source], window: TimeRange) -> tuple[pa.Schema, _Start]:
         """The schema of the answer, and what starts it."""
         arguments = (prepared, sources, query.place(), window)
-        if query.apart is None and not multiplies(prepared, sources):
+        if query.apart is None and not multiplies(prepared, sources) and not self._gives_way(query, sources):
             frame = await asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments))
             frames = [frame]  # handed over once: it holds on to what its plan has in memory
             return frame.schema(), lambda: self._running(query, frames.pop())
@@ -318,6 +323,10 @@ class DataFusionEngine:
     async def _running(self, query: _Query, frame: DataFrame) -> Running:
         stream = await asyncio.to_thread(self._guarded, query, frame.execute_stream)
         return Running(stream, frame.execution_plan())
+
+    def _gives_way(self, query: _Query, sources: list[Source]) -> bool:
+        """Whether it is so large that its threads would stand in the way of other tenants' queries: apart, the kernel lets those pass first."""
+        return self._apart_bytes > 0 and sum(one.bytes for one in sources) >= self._apart_bytes and self._turns.has_neighbours(query.tenant)
 
     def _watch(self, query: _Query, running: Batches) -> None:
         """Show how far it is, and stop it at the end, also when nobody reads on."""

@@ -13,6 +13,8 @@ from pulka.seams import Clock
 
 __all__ = ["TurnSettings", "Turns"]
 
+_NEIGHBOUR_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
@@ -41,6 +43,8 @@ class Turns:
         self._memory_bytes: Counter[str] = Counter()
         self._waiting: dict[str, deque[_Waiting]] = {}
         """By tenant, in the order of their turns."""
+        self._asked_s: dict[str, float] = {}
+        """When each tenant asked last, the latest at the end."""
 
     @property
     def running(self) -> int:
@@ -52,8 +56,16 @@ class Turns:
         """Queries that wait for one."""
         return sum(map(len, self._waiting.values()))
 
+    def has_neighbours(self, tenant: str) -> bool:
+        """Whether other tenants have asked within the last minute."""
+        self._forget()
+        return len(self._asked_s) > (tenant in self._asked_s)
+
     async def take(self, tenant: str, memory_bytes: int) -> Callable[[], None]:
         """Wait for a turn; what this returns gives it back. Temporary when too many wait already, or for too long."""
+        self._forget()
+        self._asked_s.pop(tenant, None)
+        self._asked_s[tenant] = self._clock.monotonic_s()
         memory_bytes = min(memory_bytes, self._settings.tenant_memory_bytes)
         if tenant in self._waiting or not self._fits(tenant, memory_bytes):
             await self._wait(tenant, memory_bytes)
@@ -113,6 +125,11 @@ class Turns:
     def _admit(self, tenant: str, memory_bytes: int) -> None:
         self._running[tenant] += 1
         self._memory_bytes[tenant] += memory_bytes
+
+    def _forget(self) -> None:
+        since_s = self._clock.monotonic_s() - _NEIGHBOUR_S
+        while self._asked_s and (oldest := next(iter(self._asked_s.items())))[1] < since_s:
+            del self._asked_s[oldest[0]]
 
     def _refused(self, tenant: str, why: str) -> Temporary:
         own = self._running[tenant]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pulka.clock import SystemClock
 from pulka.errors import Temporary
 from pulka.query.turns import Turns, TurnSettings
+from pulka.testing.clock import FakeClock
 
 
 def turns(**settings):
@@ -80,6 +81,20 @@ async def test_no_more_wait_than_may():
     give_back()
     (await waiting)()
     assert (own.running, own.waiting) == (0, 0)
+
+
+async def test_neighbours_are_tenants_that_asked_within_a_minute():
+    clock = FakeClock()
+    own = Turns(clock)
+    assert not own.has_neighbours("a")
+    await own.take("a", 1)
+    assert not own.has_neighbours("a")
+    await own.take("b", 1)
+    assert own.has_neighbours("a") and own.has_neighbours("b")
+    await clock.advance(61)
+    assert not own.has_neighbours("a")
+    await own.take("c", 1)
+    assert own.has_neighbours("a") and not own.has_neighbours("c")
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9), st.sampled_from(["take", "leave", "give up"])), max_size=60))

@@ -30,6 +30,7 @@ from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.search_scan import search
 from pulka.query.session import open_session
 from pulka.query.source import Source, fresh_within
+from pulka.query.statistics import count, funnel, leave_out, plan_to_read
 from pulka.query.text import plain_schema
 from pulka.query.turns import Turns
 from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh, Limits, QueryStats, Result, Scanned
@@ -152,7 +153,7 @@ class DataFusionEngine:
             else:
                 plan = await query.deadline.of(asyncio.to_thread(self._guarded, query, lambda: bind(query.session, *arguments).optimized_logical_plan().display_indent()))
             first = [sum(len(one.fragments) for one in some) for some, _ in self._steps(query, prepared, sources)]
-            return {"tables": [_funnel(source) for source in sources], "plan": plan} | ({"newest_first": first} if len(first) > 1 else {})
+            return {"tables": [funnel(source) for source in sources], "plan": plan} | ({"newest_first": first} if len(first) > 1 else {})
         finally:
             await query.close()
 
@@ -185,7 +186,7 @@ class DataFusionEngine:
         """The scans that answer `marked` conditions, planned again as queries are."""
         for left in reversed(range(_PLANS_MAX)):
             prepared, sources = await self._prepare(query, sql)
-            _plan_to_read(query, sources)
+            plan_to_read(query.progress, sources)
             for source in sources:
                 source.use.columns.update(source.use.table.fields)  # every field is shown
             await self._fetch(query, sources)
@@ -195,7 +196,7 @@ class DataFusionEngine:
             except shapes.Outgrown:
                 if not left:
                     raise
-        _count(query.stats, sources)
+        count(query.stats, sources)
         query.progress.stage = "execute"
         for frame in frames:
             yield frame
@@ -245,7 +246,7 @@ class DataFusionEngine:
                         planned.kept.add(shown)
                     yield shown
                 if query.stats.rows >= enough or query.stats.truncated:
-                    _leave_out(query.stats, planned.steps[number + 1 :])
+                    leave_out(query.stats, planned.steps[number + 1 :])
                     break
             if planned.kept:
                 planned.kept.end(query.stats.truncated)
@@ -274,18 +275,18 @@ class DataFusionEngine:
             prepared, sources = await self._prepare(query, sql)
             key = key_of(query.tenant, prepared, sources, query.bounds.rows)
             if key is not None and (answer := self._answers.get(key)) is not None:
-                _count(query.stats, [replace(one, fragments=[], fresh=[], pruned={**one.pruned, "cached": len(one.fragments)}) for one in sources])
+                count(query.stats, [replace(one, fragments=[], fresh=[], pruned={**one.pruned, "cached": len(one.fragments)}) for one in sources])
                 return answer
-            _plan_to_read(query, sources)
-            found = self._steps(query, prepared, sources)
+            plan_to_read(query.progress, sources)
             try:
+                found = self._steps(query, prepared, sources)
                 await self._fetch(query, found[0][0])
                 schema, start = await query.deadline.of(self._bound(query, prepared, *found[0]))
             except shapes.Outgrown:
                 if not left:
                     raise
                 continue
-            _count(query.stats, found[0][0])
+            count(query.stats, found[0][0])
             kept = None if key is None else Kept(self._answers, key, plain_schema(schema))
             return _Planned(prepared, fewer(found), plain_schema(schema), start, kept)
         raise AssertionError("unreachable")
@@ -307,7 +308,7 @@ class DataFusionEngine:
             query.apart = None
         await self._fetch(query, sources)
         start: _Start = (await query.deadline.of(self._bound(query, prepared, sources, window)))[1]
-        _count(query.stats, sources)
+        count(query.stats, sources)
         return start
 
     async def _bound(self, query: _Query, prepared: Prepared, sources: list[Source], window: TimeRange) -> tuple[pa.Schema, _Start]:
@@ -407,46 +408,3 @@ class DataFusionEngine:
             raise
         except Exception as error:
             raise query.translate(error) from error
-
-
-def _count(stats: QueryStats, sources: list[Source]) -> None:
-    for source in sources:
-        stats.fragments_total += source.total
-        stats.fragments_scanned += len(source.fragments)
-        stats.fresh_rows += source.fresh_rows
-        stats.bytes_scanned += source.bytes
-        _add(stats.fragments_pruned, source.pruned)
-        if source.found is not None:
-            stats.row_groups_total += source.found.row_groups
-            stats.rows_found += source.found.rows_found
-            _add(stats.row_groups_pruned, source.found.pruned)
-
-
-def _plan_to_read(query: _Query, sources: list[Source]) -> None:
-    query.progress.fragments_total = sum(len(one.fragments) for one in sources)
-    query.progress.bytes_total = sum(one.bytes for one in sources)
-
-
-def _leave_out(stats: QueryStats, rest: Sequence[Step]) -> None:
-    """Fragments of steps that were not needed."""
-    unread = sum(len(source.fragments) for sources, _ in rest for source in sources)
-    stats.fragments_total += unread
-    stats.fragments_pruned["newest"] = unread
-
-
-def _add(totals: dict[str, int], more: Mapping[str, int]) -> None:
-    for reason, number in more.items():
-        totals[reason] = totals.get(reason, 0) + number
-
-
-def _funnel(source: Source) -> dict[str, Any]:
-    return {
-        "table": source.use.table.name,
-        "fragments_total": source.total,
-        "pruned": source.pruned,
-        "scanned": len(source.fragments),
-        "fresh_rows": source.fresh_rows,
-        "bytes": source.bytes,
-        "columns": sorted(source.use.columns),
-        "filters": source.use.filters,
-    }

@@ -35,7 +35,11 @@ class Apart:
         """A process whose memory is bounded."""
         process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
         apart = cls(process)
-        await apart._send((memory_bytes, threads, spill))
+        try:
+            await apart._send((memory_bytes, threads, spill))
+        except BaseException:  # who waits for it may be cancelled
+            apart.close()
+            raise
         return apart
 
     async def ask(self, what: str, *arguments: object) -> Any:

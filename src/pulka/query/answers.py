@@ -33,11 +33,6 @@ class Answer:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     truncated: bool = False
 
-    @property
-    def bytes(self) -> int:
-        """What it holds, views and what they look at included."""
-        return sum(batch.get_total_buffer_size() for batch in self.batches)
-
     async def replay(self) -> AsyncIterator[pa.RecordBatch]:
         """Its batches once more."""
         for batch in self.batches:

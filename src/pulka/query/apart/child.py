@@ -30,14 +30,11 @@ __all__ = ["main"]
 
 _BESIDE_BYTES = 512 << 20
 """What batches between operators may take beside the engine's pool."""
-_NICE = 10
-"""What is apart is long: the server's own threads come first."""
 _TOLD_S = 0.25
 
 
 def main() -> None:
     """Answer until the parent closes its end."""
-    os.nice(_NICE)
     out = _Out(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever else prints
     requests: queue.Queue[Any] = queue.Queue()

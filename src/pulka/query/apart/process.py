@@ -18,7 +18,9 @@ from pulka.query.queries import Read
 __all__ = ["Apart"]
 
 _ROOT = str(Path(__file__).parents[3])
-_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
+_NICE = 15
+"""What is apart is long: the server's own threads come first, from its very start on."""
+_START = f"import os, sys; os.nice({_NICE}); sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
 _COMMAND = (sys.executable, "-P", "-c", _START)
 """The same interpreter and the same Pulka, however they were found; nothing from the working directory."""
 

@@ -337,7 +337,8 @@ class DataFusionEngine:
     async def _apart(self, query: _Query) -> Apart:
         """The query's own process."""
         if query.apart is None:
-            query.apart = await Apart.start(query.bounds.memory_bytes, self.threads, str(query.spill))
+            gives_way = self._turns.has_neighbours(query.tenant)
+            query.apart = await Apart.start(query.bounds.memory_bytes, self.threads, str(query.spill), gives_way=gives_way)
             query.deadline.at_end(query.apart.close)
         return query.apart
 

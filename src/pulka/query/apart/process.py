@@ -18,11 +18,11 @@ from pulka.query.queries import Read
 __all__ = ["Apart"]
 
 _ROOT = str(Path(__file__).parents[3])
-_NICE = 15
-"""What is apart is long: the server's own threads come first, from its very start on."""
-_START = f"import os, sys; os.nice({_NICE}); sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
-_COMMAND = (sys.executable, "-P", "-c", _START)
-"""The same interpreter and the same Pulka, however they were found; nothing from the working directory."""
+_NICE = 10
+"""Of processes that give way: the kernel then runs eight threads of others before one of theirs."""
+_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
+_GIVING_WAY = f"import os; os.nice({_NICE}); {_START}"
+"""The same interpreter and the same Pulka, however they were found; nothing from the working directory (`-P`)."""
 
 
 class Apart:
@@ -33,9 +33,10 @@ class Apart:
         self._read = Read()
 
     @classmethod
-    async def start(cls, memory_bytes: int, threads: int, spill: str) -> "Apart":
-        """A process whose memory is bounded."""
-        process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
+    async def start(cls, memory_bytes: int, threads: int, spill: str, *, gives_way: bool = False) -> "Apart":
+        """A process whose memory is bounded, and which others pass by if it gives way."""
+        command = (sys.executable, "-P", "-c", _GIVING_WAY if gives_way else _START)
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
         apart = cls(process)
         try:
             await apart._send((memory_bytes, threads, spill))

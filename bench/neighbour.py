@@ -56,9 +56,16 @@ def main() -> None:
     arguments.add_argument("--quiet-rows", type=int, default=200_000)
     arguments.add_argument("--rounds", type=int, default=40)
     arguments.add_argument("--clients", type=int, nargs="*", default=[1, 4, 16])
+    arguments.add_argument("--apart-bytes", type=int, nargs="*", default=[16 << 20, 0], help="values of query_apart_bytes")
     given = arguments.parse_args()
+    rows = [row for apart_bytes in given.apart_bytes for row in measured(given, apart_bytes)]
+    columns = ["query_apart_bytes", "small query", "noisy clients", "their queries", "alone ms, median", "p95", "beside ms, median", "p95", "ratio of medians"]
+    print(markdown("A noisy neighbour", columns, rows))
+
+
+def measured(given: argparse.Namespace, apart_bytes: int) -> list[list[object]]:
     rows: list[list[object]] = []
-    with server() as found:
+    with server(query_apart_bytes=apart_bytes) as found:
         found.send("/api/v1/ingest/logs", list(bodies(logs(given.quiet_rows), 8_000_000)), tenant="quiet")
         found.send("/api/v1/ingest/logs", list(bodies(logs(given.rows), 8_000_000)), tenant="noisy")
         found.settle(quiet_s=5)
@@ -76,9 +83,8 @@ def main() -> None:
                 for thread in threads:
                     thread.join()
                 ratio = statistics.median(beside) / statistics.median(alone)
-                rows.append([name, clients, counts[0], *figures(alone), *figures(beside), f"{ratio:.2f}"])
-    columns = ["small query", "noisy clients", "their queries", "alone ms, median", "p95", "beside ms, median", "p95", "ratio of medians"]
-    print(markdown("A noisy neighbour", columns, rows))
+                rows.append([f"{apart_bytes >> 20} MiB", name, clients, counts[0], *figures(alone), *figures(beside), f"{ratio:.2f}"])
+    return rows
 
 
 def figures(times: list[float]) -> list[str]:

@@ -60,7 +60,7 @@ class Server:
         listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         return sorted(json.loads(line)["file"] for line in listed.splitlines())
 
-    def send(self, path: str, pieces: list[bytes], clients: int = 2) -> int:
+    def send(self, path: str, pieces: list[bytes], clients: int = 2, tenant: str = "default") -> int:
         """Post all bodies over `clients` connections; returns the rows acknowledged."""
         queue, rows, lock = iter(pieces), [0], threading.Lock()
 
@@ -72,7 +72,7 @@ class Server:
                 if body is None:
                     return
                 while True:
-                    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
+                    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson", "X-Pulka-Tenant": tenant})
                     response = connection.getresponse()
                     answer = response.read()
                     if response.status != 503:
@@ -117,7 +117,9 @@ def server(state: str | None = None, **settings: object) -> Iterator[Server]:
         directory = state or stack.enter_context(tempfile.TemporaryDirectory(prefix="pulka-bench-"))
         environment = {
             **os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
-            "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning", **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},
+            "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning",
+            "PULKA_QUERY_CACHE_BYTES_MAX": "0",  # the same question is asked again and again
+            **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},
         }  # fmt: skip
         process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=environment, stdout=subprocess.DEVNULL)
         found = Server(process, port, Path(directory))

@@ -39,9 +39,12 @@ from pulka.monitors.outbox import Outbox, Send
 from pulka.monitors.runner import Runner
 from pulka.monitors.service import Monitors, history_into
 from pulka.monitors.webhook import Webhooks
+from pulka.query.answers import Answers
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
+from pulka.query.queries import Queries
 from pulka.query.tails import Filters, Only, Tails, TailSettings
+from pulka.query.turns import Turns, TurnSettings
 from pulka.seams import Catalog, Clock, Engine, Fragment
 from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
@@ -148,6 +151,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
         scratch = _fresh_directory(settings.state_dir / "scratch")
+        turns, queries, answers = Turns(clock, _turn_settings(settings)), Queries(), Answers(settings["query_cache_bytes_max"])
         engine = DataFusionEngine(
             catalog,
             writer,
@@ -160,8 +164,11 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             threads=settings.threads,
             scratch=scratch,
             retention_s=settings["retention_s"],
-            processes=settings["query_concurrency"],
             text_bytes=settings["query_text_bytes_max"],
+            apart_bytes=settings["query_apart_bytes"],
+            turns=turns,
+            queries=queries,
+            answers=answers,
         )
         conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
@@ -175,10 +182,11 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.push_async_callback(monitors.close)
         _measure(metrics, writer, compactor, rewriter, cache, tails)
         _measure_monitors(metrics, monitors)
+        _measure_queries(metrics, turns, answers)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
-            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors,
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors, queries=queries,
             settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -440,6 +448,13 @@ def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects,
     )  # fmt: skip
 
 
+def _turn_settings(settings: Settings) -> TurnSettings:
+    return TurnSettings(
+        settings["query_concurrency"], settings["query_tenant_concurrency"], settings["query_tenant_memory_bytes"], settings["query_waiting_max"],
+        settings["query_wait_s"],
+    )  # fmt: skip
+
+
 def _tails(
     settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int
 ) -> Tails:  # fmt: skip
@@ -447,8 +462,11 @@ def _tails(
         """One thread, so that rows keep their order; a tail counts all rows it finds."""
         return DataFusionEngine(
             cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
-            threads=1, scratch=scratch, retention_s=settings["retention_s"],
+            threads=1, scratch=scratch, retention_s=settings["retention_s"], turns=turns,
         )  # fmt: skip
+
+    # Their queries are short, and wait rather than fail: a tail that failed would be gone.
+    turns = Turns(clock, TurnSettings(waiting_max=1 << 20, wait_s=settings["query_time_s"]))
 
     names = ("buffer_bytes_max", "rows_per_s", "subscribers_max", "heartbeat_s")
     limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
@@ -479,6 +497,13 @@ def _measure_monitors(metrics: Registry, monitors: Monitors) -> None:
         metrics.gauge(f"pulka_monitors_{name}", f"Monitor {name} since the start", partial(getattr, monitors.runner.counts, name))
     for name in ("sent", "retries", "failed"):
         metrics.gauge(f"pulka_notifications_{name}", f"Notifications and history: {name} since the start", partial(getattr, monitors.outbox.counts, name))
+
+
+def _measure_queries(metrics: Registry, turns: Turns, answers: Answers) -> None:
+    metrics.gauge("pulka_queries_running", "Queries that run now", lambda: turns.running)
+    metrics.gauge("pulka_queries_waiting", "Queries that wait for their turn", lambda: turns.waiting)
+    metrics.gauge("pulka_query_cache_bytes", "Memory of answers that are kept", lambda: answers.bytes)
+    metrics.gauge("pulka_query_cache_hits", "Queries answered from those since the start", lambda: answers.hits)
 
 
 def _compaction_settings(settings: Settings) -> CompactionSettings:

@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Prepared:
-    """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name."""
+    """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name.
+
+    `newest`: so many of the newest rows of one table are all it wants; `digest`: of its plan over empty tables.
+    """
 
     sql: str
     tables: Mapping[str, LogicalTable]
@@ -38,6 +41,8 @@ class Prepared:
     joins: bool = False
     opaque: bool = False
     functions: tuple[str, ...] = ()
+    newest: int | None = None
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

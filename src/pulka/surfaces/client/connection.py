@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -47,9 +48,14 @@ class Connection:
         self._headers = {"X-Pulka-Tenant": tenant}
         self.tenant = tenant
 
-    def sql(self, sql: str, *, since: Moment | None = None, until: Moment | None = None, limit: int | None = None) -> Result:
-        """Run one SELECT over the events from `since` to `until`. BadQuery and LimitExceeded say what to do."""
-        return self._query({"sql": sql, "limits": {"rows": limit}}, since, until)
+    def sql(
+        self, sql: str, *, since: Moment | None = None, until: Moment | None = None, limit: int | None = None, query_id: str | None = None
+    ) -> Result:  # fmt: skip
+        """Run one SELECT over the events from `since` to `until`. BadQuery and LimitExceeded say what to do.
+
+        Under `query_id` another thread can `cancel` it, and this one then raises Cancelled. An interrupt cancels it too.
+        """
+        return self._query({"sql": sql, "limits": {"rows": limit}}, since, until, query_id)
 
     def search(
         self, text: str = "", *, table: str = "logs", columns: Sequence[str] = (), order: str = "newest", limit: int = 1000,
@@ -89,6 +95,14 @@ class Connection:
             samples = (*total.samples, *told.get("samples", ()))[:20]
             total = Ingested(total.rows + told["rows"], total.rejected + told["rejected"], reasons, samples)
         return total
+
+    def queries(self) -> list[dict[str, Any]]:
+        """The queries that run or wait now, and how far they are."""
+        return list(self._json("GET", "/api/v1/queries")["queries"])
+
+    def cancel(self, query_id: str) -> dict[str, Any]:
+        """Stop a query; how far it was. NotFound when it has ended."""
+        return self._json("DELETE", f"/api/v1/queries/{quote(query_id, safe='')}")
 
     def compare(
         self, selection: str | Mapping[str, Any], baseline: str | Mapping[str, Any] | None = None, *, table: str = "logs",
@@ -133,10 +147,11 @@ class Connection:
         columns = ["name", "rows", "fields", "fragments", "bytes", "start", "end"]
         return table_html(columns, [[table[name] for name in columns] for table in self.tables()], repr(self)[1:-1])
 
-    def _query(self, asked: dict[str, Any], since: Moment | None, until: Moment | None) -> Result:
+    def _query(self, asked: dict[str, Any], since: Moment | None, until: Moment | None, query_id: str | None = None) -> Result:
         body = {**asked, "window": _window(since, until), "format": "arrow"}
+        headers = self._headers if query_id is None else {**self._headers, "Pulka-Query-Id": query_id}
         with self._reached():
-            response = self._client.post("/api/v1/query", json=body, headers=self._headers)
+            response = self._client.post("/api/v1/query", json=body, headers=headers)  # an interrupt hangs up, which cancels
             raise_problem(response)
         return _result(response.content)
 

@@ -10,13 +10,14 @@ from pulka.errors import NotFound
 from pulka.intake import Intake
 from pulka.model.tables import DEFAULT_TENANT, check_tenant
 from pulka.monitors.service import Monitors
+from pulka.query.queries import Queries
 from pulka.query.tails import Tails
 from pulka.seams import Catalog, Clock, Engine, Fresh
 from pulka.store.deletes import Deletes
 from pulka.store.retention import Keeping
 from pulka.telemetry import Registry
 
-__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "Services", "ServicesOf", "TailsOf", "TenantOf", "services_of"]
+__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "QueriesOf", "Services", "ServicesOf", "TailsOf", "TenantOf", "services_of"]
 
 Check = Callable[[], Awaitable[str]]
 """Empty when all is well, else one sentence that says what is wrong."""
@@ -48,6 +49,7 @@ class Services:
     keeping: Keeping | None = None
     tails: Tails | None = None
     monitors: Monitors | None = None
+    queries: Queries | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     metrics: Registry = field(default_factory=Registry)
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -79,6 +81,10 @@ async def _monitors(request: Request) -> Monitors:
     return services_of(request).monitors or _missing()
 
 
+async def _queries(request: Request) -> Queries:
+    return services_of(request).queries or _missing()
+
+
 def _missing() -> NoReturn:
     raise NotFound("this server only reads", hint="ask the one that takes events")
 
@@ -91,5 +97,6 @@ ServicesOf = Annotated[Services, Depends(_services)]
 DeletesOf = Annotated[Deletes, Depends(_deletes)]
 KeepingOf = Annotated[Keeping, Depends(_keeping)]
 MonitorsOf = Annotated[Monitors, Depends(_monitors)]
+QueriesOf = Annotated[Queries, Depends(_queries)]
 TailsOf = Annotated[Tails, Depends(_tails)]
 TenantOf = Annotated[str, Depends(_tenant)]

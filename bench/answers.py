@@ -8,6 +8,7 @@ import pyarrow as pa
 __all__ = ["differ", "plain"]
 
 Row = tuple[object, ...]
+_TOLERANCE = 1e-9
 
 
 def plain(answer: pa.Table) -> list[Row]:
@@ -28,14 +29,15 @@ def _value(value: object) -> object:
     return value if value is None or isinstance(value, str | bool | int | float) else int(value)  # type: ignore[call-overload]
 
 
-def differ(ours: list[Row], theirs: list[Row], tolerance: float) -> str:
-    """What is different first, or nothing. Floats may differ by `tolerance`, relative."""
-    if len(ours) != len(theirs):
-        return f"{len(ours)} rows and {len(theirs)}"
-    return next((f"row {row}: {a} and {b}" for row, (a, b) in enumerate(zip(ours, theirs, strict=True)) if not _alike(a, b, tolerance)), "")
+def differ(found: list[Row], least: list[Row], most: list[Row]) -> str:
+    """What of `found` is not between the two, which are the same where the answer is exact; nothing when all is. Floats are compared to nine digits."""
+    if not len(found) == len(least) == len(most):
+        return f"{len(found)} rows and {len(least)}"
+    rows = zip(found, least, most, strict=True)
+    return next((f"row {number}: {row} and {low}" for number, (row, low, high) in enumerate(rows) if not all(map(_between, row, low, high))), "")
 
 
-def _alike(ours: Row, theirs: Row, tolerance: float) -> bool:
-    return len(ours) == len(theirs) and all(
-        math.isclose(a, b, rel_tol=tolerance) if isinstance(a, float) and isinstance(b, float | int) else a == b for a, b in zip(ours, theirs, strict=True)
-    )
+def _between(value: object, low: object, high: object) -> bool:
+    if isinstance(value, float) and isinstance(low, float | int) and isinstance(high, float | int):
+        return low <= value <= high or math.isclose(value, low, rel_tol=_TOLERANCE) or math.isclose(value, high, rel_tol=_TOLERANCE)
+    return value == low

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ def measured(ask: Callable[[], Any], clock: Callable[[], float], rounds: int, co
             used, asked.answer = _timed(ask, clock)
             asked.hot = used if asked.hot is None or used.cpu_s < asked.hot.cpu_s else asked.hot
     except Exception as error:
-        return Asked(error=str(error)[:200])
+        asked = Asked(error=str(error)[:200])
+    print(end=".", file=sys.stderr, flush=True)
     return asked
 
 

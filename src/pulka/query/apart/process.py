@@ -17,7 +17,19 @@ from pulka.query.messages import out_of_memory
 __all__ = ["Apart"]
 
 _ROOT = str(Path(__file__).parents[3])
-_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
+_START = f"""
+import sys
+
+class WithoutPandas:  # pyarrow imports it wherever it is installed, which takes longer than all else
+    def find_spec(name, *_):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutPandas)
+sys.path.insert(0, {_ROOT!r})
+from pulka.query.apart.child import main
+main()
+"""
 _COMMAND = (sys.executable, "-P", "-c", _START)
 """The same interpreter and the same Pulka, however they were found; nothing from the working directory."""
 

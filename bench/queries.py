@@ -7,7 +7,7 @@ fixed order.
 import re
 from dataclasses import dataclass
 
-__all__ = ["QUERIES", "Query", "said"]
+__all__ = ["GROUPS", "QUERIES", "Query", "said"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class Query:
 
 _INCIDENT = "timestamp >= {03:10} AND timestamp < {03:20}"
 _BEFORE = "timestamp >= {02:10} AND timestamp < {03:10}"
-QUERIES = [
-    # Words and texts in all 20 million lines.
+TEXTS = [
     Query("needle", "SELECT count(*) AS n FROM logs WHERE message LIKE '%payment 4711 authorised%'"),
     Query("needle, its lines", "SELECT timestamp, service, message FROM logs WHERE message LIKE '%session 8154 %' ORDER BY timestamp DESC LIMIT 20"),
     Query("word that nobody wrote", "SELECT count(*) AS n FROM logs WHERE message LIKE '% zebra %'"),
@@ -34,7 +33,8 @@ QUERIES = [
     Query("prefix of a message", "SELECT service, count(*) AS n FROM logs WHERE message LIKE 'slow query took 123%' GROUP BY service ORDER BY n DESC, service LIMIT 10"),
     Query("prefix of a path", "SELECT count(*) AS n FROM logs WHERE \"http.path\" LIKE '/api/v1/orders/123%'"),
     Query("extract and group", "SELECT {tenant} AS tenant, count(*) AS n FROM logs WHERE severity = 'ERROR' GROUP BY 1 ORDER BY n DESC, tenant LIMIT 10"),
-    # Counts and numbers over all of them.
+]  # fmt: skip
+NUMBERS = [
     Query("count by severity", "SELECT severity, count(*) AS n FROM logs GROUP BY severity ORDER BY severity"),
     Query("errors by service", "SELECT service, count(*) AS n FROM logs WHERE severity = 'ERROR' GROUP BY service ORDER BY n DESC, service LIMIT 10"),
     Query("two keys", "SELECT service, \"http.status_code\" AS status, count(*) AS n FROM logs GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT 20"),
@@ -49,7 +49,8 @@ QUERIES = [
     Query("histogram of durations", "SELECT floor(duration_ms / 50) AS b, count(*) AS n FROM logs WHERE duration_ms < 1000 GROUP BY 1 ORDER BY 1"),
     Query("lines a minute", "SELECT {minute} AS m, count(*) AS n FROM logs GROUP BY 1 ORDER BY 1"),
     Query("errors by service and 5 minutes", "SELECT {5 minutes} AS m, service, count(*) AS n FROM logs WHERE severity = 'ERROR' GROUP BY 1, 2 ORDER BY 1, 2"),
-    # Conditions and look-ups over all of them.
+]  # fmt: skip
+LOOKUPS = [
     Query("newest 100", "SELECT timestamp, service, severity, message FROM logs ORDER BY timestamp DESC LIMIT 100"),
     Query("newest 100 errors of a service", "SELECT timestamp, host, message FROM logs WHERE service = 'api-5' AND severity = 'ERROR' ORDER BY timestamp DESC LIMIT 100"),
     Query("numeric ranges", "SELECT count(*) AS n FROM logs WHERE duration_ms > 400 AND duration_ms < 500 AND \"http.status_code\" BETWEEN 400 AND 599"),
@@ -67,7 +68,8 @@ QUERIES = [
         "SELECT s.name, count(*) AS n, avg(s.duration_ns) AS mean FROM logs l JOIN spans s ON l.trace_id = s.trace_id"
         " WHERE l.severity = 'ERROR' AND l.service = 'api-5' GROUP BY s.name ORDER BY n DESC, s.name",
     ),
-    # An incident: what is asked of one service, or of some minutes. Here pruning counts.
+]  # fmt: skip
+INCIDENT = [
     Query("minutes, by service", f"SELECT service, count(*) AS n FROM logs WHERE {_INCIDENT} AND severity = 'ERROR' GROUP BY service ORDER BY n DESC, service LIMIT 10"),
     Query("a service in the minutes", f"SELECT host, \"error.type\" AS e, count(*) AS n FROM logs WHERE {_INCIDENT} AND service = 'api-5' GROUP BY 1, 2 ORDER BY n DESC, 1, 2"),
     Query("a service's word in the minutes", f"SELECT timestamp, host, message FROM logs WHERE {_INCIDENT} AND service = 'api-5' AND message LIKE '% pool %' ORDER BY timestamp DESC LIMIT 100"),
@@ -87,6 +89,8 @@ QUERIES = [
         " GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT 20",
     ),
 ]  # fmt: skip
+GROUPS = {"words in texts": TEXTS, "counts and numbers": NUMBERS, "conditions and look-ups": LOOKUPS, "an incident: one service, some minutes": INCIDENT}
+QUERIES = [query for group in GROUPS.values() for query in group]
 
 _DIALECTS = {
     "pulka": {

@@ -7,13 +7,13 @@ that has answered other queries; hot is the best of `--rounds` runs after it. Tw
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import incident
 from answers import differ, plain
-from measure import Asked, Used, measured, ours
+from measure import Asked, measured, ours
 from peers import Files, peer
-from queries import QUERIES, Query, said
+from queries import GROUPS, QUERIES, Query, said
 from server import Server, server
 from table import markdown
 
@@ -69,37 +69,46 @@ def differences(queries: Sequence[Query], answers: dict[str, dict[str, Asked]], 
                     yield f"{query.name}: {engine}: {wrong}"
 
 
-def report(lines: int, files: Files, queries: Sequence[Query], answers: dict[str, dict[str, Asked]], questions: dict[str, Asked]) -> str:
-    """Two tables: each query hot, and all of them cold and hot."""
-    engines = list(answers)
-    rows = [[query.name, *(_ms(_hot(answers[engine].get(query.name))) for engine in engines), _ratio(query.name, answers)] for query in queries]
-    rows += [[name, _ms(one.hot), *["-"] * (len(engines) - 1), "-"] for name, one in questions.items()]
+def report(
+    lines: int, files: Files, queries: Sequence[Query], answers: dict[str, dict[str, Asked]], questions: dict[str, Asked],
+    groups: Mapping[str, Sequence[Query]] = GROUPS,
+) -> str:  # fmt: skip
+    """Two tables: each query hot, and sums, cold and hot."""
+    columns = [*answers, "pulka / best peer"]
+    rows = [[query.name, *_cells(answers, [query.name], "hot", "cpu_s")] for query in queries]
+    rows += [[name, _ms(one.hot and one.hot.cpu_s), *["-"] * len(answers)] for name, one in questions.items()]
     title = f"{len(queries)} queries over {lines:,} lines, {sum(map(len, files.values()))} files, hot: CPU ms"
-    totals = [[engine, *_totals(queries, answers, engine)] for engine in engines]
-    columns = ["all of them", "CPU ms cold", "wall ms cold", "CPU ms hot", "wall ms hot"]
-    return markdown(title, ["query", *engines, "pulka / best peer"], rows) + "\n" + markdown("Totals of the queries that all could answer", columns, totals)
+    return markdown(title, ["query", *columns], rows) + "\n" + markdown("Sums of what all could answer", ["", *columns], list(_sums(queries, answers, groups)))
 
 
-def _hot(one: Asked | None) -> Used | None:
-    return None if one is None else one.hot
+def _sums(queries: Sequence[Query], answers: dict[str, dict[str, Asked]], groups: Mapping[str, Sequence[Query]]) -> Iterator[list[str]]:
+    common = [query.name for query in queries if all(_used(found.get(query.name), "hot", "cpu_s") for found in answers.values())]
+    for title, group in groups.items():
+        yield [title, *_cells(answers, [query.name for query in group if query.name in common], "hot", "cpu_s")]
+    for run, what, title in [("hot", "cpu_s", "all, CPU ms"), ("hot", "wall_s", "all, wall ms"), ("cold", "cpu_s", "all cold, CPU ms"), ("cold", "wall_s", "all cold, wall ms")]:
+        yield [f"**{title}**", *_cells(answers, common, run, what)]
 
 
-def _totals(queries: Sequence[Query], answers: dict[str, dict[str, Asked]], engine: str) -> list[str]:
-    common = [query.name for query in queries if all(_hot(found.get(query.name)) for found in answers.values())]
-    found = [answers[engine][name] for name in common]
-    runs = [(one.cold, lambda used: used.cpu_s) for one in found], [(one.cold, lambda used: used.wall_s) for one in found]
-    runs += [(one.hot, lambda used: used.cpu_s) for one in found], [(one.hot, lambda used: used.wall_s) for one in found]
-    return [f"{sum(of(used) for used, of in column if used) * 1000:.0f}" for column in runs]
+def _cells(answers: dict[str, dict[str, Asked]], names: Sequence[str], run: str, what: str) -> list[str]:
+    """The sum over some queries by each engine, in ms, and Pulka's share of the least of the others."""
+    sums = {engine: _sum([_used(found.get(name), run, what) for name in names]) for engine, found in answers.items()}
+    peers = [used for engine, used in sums.items() if engine != "pulka" and used]
+    mine = sums["pulka"]
+    return [*map(_ms, sums.values()), f"{mine / min(peers):.2f}" if mine and peers else "-"]
 
 
-def _ratio(name: str, answers: dict[str, dict[str, Asked]]) -> str:
-    mine = _hot(answers["pulka"][name])
-    peers = [used.cpu_s for engine, found in answers.items() if engine != "pulka" and (used := _hot(found.get(name)))]
-    return f"{mine.cpu_s / min(peers):.2f}" if mine and peers else "-"
+def _sum(used: Sequence[float | None]) -> float | None:
+    known = [one for one in used if one is not None]
+    return sum(known) if known and len(known) == len(used) else None
 
 
-def _ms(used: Used | None) -> str:
-    return "-" if used is None else f"{used.cpu_s * 1000:.0f}"
+def _used(one: Asked | None, run: str, what: str) -> float | None:
+    used = getattr(one, run, None)
+    return None if used is None else float(getattr(used, what))
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.0f}"
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
         for engine in PEERS:
             answers[engine] = peer(engine, files, {query.name: said(query, engine, trace) for query in QUERIES}, given.rounds, cold=True)
     wrong = list(differences(QUERIES, answers, {}, {}))
-    print(report(given.rows, files, QUERIES, answers, {}))
+    print(report(given.rows, files, QUERIES, answers, {}, {}))
     assert not wrong, "\n".join(wrong)
 
 

@@ -64,7 +64,7 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
 
 
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
-    if not all(is_late(source.use) for source in sources):
+    if not any(map(is_late, sources)):
         session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
     read = {source.use.table.name for source in sources if not source.is_empty}
     for table in prepared.tables.values():

@@ -136,7 +136,7 @@ def _time(at_us: int) -> str:
 
 
 def kept(lines: int, seed: int = 7, again: bool = False) -> Path:
-    """The state directory of a lake that holds it all, merged; made once (20M lines: 6 minutes, 2 GB) and kept until `again`."""
+    """The state directory of a lake that holds it all, merged; made once (20M lines: 1 GB) and kept until `again`."""
     state = CACHE / f"incident-{lines}-{seed}"
     if again or not (state / "complete").exists():
         shutil.rmtree(state, ignore_errors=True)

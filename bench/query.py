@@ -29,7 +29,7 @@ QUESTIONS = {
 def main() -> None:
     """Load once, ask everybody, compare, print."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--lines", type=int, default=20_000_000, help="log lines; the data set is kept in ~/.cache/pulka/bench, 3 GB with the default")
+    arguments.add_argument("--lines", type=int, default=20_000_000, help="log lines; the data set is kept in ~/.cache/pulka/bench, 1 GB with the default")
     arguments.add_argument("--again", action="store_true", help="make the data set again, as after a change of the fragments")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--no-cold", action="store_true", help="leave out the runs with an empty page cache")

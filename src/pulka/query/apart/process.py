@@ -20,8 +20,20 @@ __all__ = ["Apart"]
 _ROOT = str(Path(__file__).parents[3])
 _NICE = 10
 """Of processes that give way: the kernel then runs eight threads of others before one of theirs."""
-_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
-_GIVING_WAY = f"import os; os.nice({_NICE}); {_START}"
+_START = f"""
+import sys
+
+class WithoutPandas:  # pyarrow imports it wherever it is installed, which takes longer than all else
+    def find_spec(name, *_):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutPandas)
+sys.path.insert(0, {_ROOT!r})
+from pulka.query.apart.child import main
+main()
+"""
+_GIVING_WAY = f"import os; os.nice({_NICE}){_START}"
 """The same interpreter and the same Pulka, however they were found; nothing from the working directory (`-P`)."""
 
 

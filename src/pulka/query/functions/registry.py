@@ -6,7 +6,7 @@ from datafusion import SessionContext, udaf, udf
 from pulka.query.functions.cidr import cidr_match
 from pulka.query.functions.json import json_get
 from pulka.query.functions.patterns import TEMPLATES, FoundPatterns, shape
-from pulka.query.functions.percentile import Merged, Sketch, sketch_quantile
+from pulka.query.functions.percentile import Merged, MergedHistograms, Sketch, sketch_quantile
 
 __all__ = ["register"]
 
@@ -20,6 +20,7 @@ _SCALARS = (
 _AGGREGATES = (
     udaf(FoundPatterns, [_TEXT], TEMPLATES, [pa.binary()], "immutable", "patterns"),
     udaf(Sketch, [pa.float64()], pa.binary(), [pa.binary()], "immutable", "quantile_sketch"),
+    udaf(MergedHistograms, [pa.int64(), pa.int64(), pa.int64(), _TEXT], pa.binary(), [pa.binary()], "immutable", "merge_histograms"),
     udaf(Merged, [pa.binary()], pa.binary(), [pa.binary()], "immutable", "merge_sketches"),
 )
 

@@ -12,6 +12,7 @@ import click
 import httpx
 
 from pulka import config
+from pulka.edge.hindrance import hindrance
 from pulka.errors import Misconfigured, PulkaError
 from pulka.surfaces.cli.client import base_url, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
@@ -105,8 +106,25 @@ def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:
         answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
         ready = answer.is_success
         yield Finding("server", "ok" if ready else "warn", f"{base} answers {answer.status_code}", "" if ready else "see the log of `pulka up`")
+        if "json" in answer.headers.get("content-type", ""):
+            yield _edge(answer.json().get("edge", {}))
     except httpx.TransportError:
         yield from _ports(settings)
+        yield _edge_here()
+
+
+def _edge(told: dict[str, object]) -> Finding:
+    """What the running server says of its agent."""
+    state, reason = str(told.get("state", "off")), str(told.get("reason", ""))
+    if state == "watching":
+        return Finding("edge", "ok", f"watches this host, process {told.get('pid')}")
+    return Finding("edge", "warn", f"{state}: {reason}" if reason else state, "see `pulka edge doctor` and the setting edge_enabled")
+
+
+def _edge_here() -> Finding:
+    """Whether an agent could run on this machine."""
+    why = hindrance()
+    return Finding("edge", "warn" if why else "ok", why or "`pulka up` will start it", "see `pulka edge doctor`" if why else "")
 
 
 def _ports(settings: config.Settings) -> Iterator[Finding]:

@@ -70,7 +70,7 @@ from pulka.telemetry import Registry
 
 __all__ = [
     "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
-    "run", "serve", "serve_socket", "state_lock",
+    "run", "serve", "serve_socket", "state_lock", "why_no_edge",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -205,13 +205,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 async def serve(settings: Settings, announce: Announce) -> None:
     """`run` within a loop."""
     logging.basicConfig(level=str(settings["log_level"]).upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    why_no_edge = _why_no_edge(settings)
+    why_not = why_no_edge(settings)
     with contextlib.ExitStack() as sockets:
         bound, notes = _bind_all(settings, sockets)
         async with open_lake(settings) as lake:
-            if why_no_edge and settings["edge_enabled"] != "off":
-                notes = [*notes, f"the edge is off: {why_no_edge}"]
-            await _listen(lake, bound, [*notes, *lake.notes], announce, why_no_edge)
+            if why_not and settings["edge_enabled"] != "off":
+                notes = [*notes, f"the edge is off: {why_not}"]
+            await _listen(lake, bound, [*notes, *lake.notes], announce, why_not)
 
 
 async def serve_socket(settings: Settings, path: str, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -230,7 +230,7 @@ async def serve_socket(settings: Settings, path: str, ready: Callable[[], None],
             await serving
 
 
-async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce, why_no_edge: str) -> None:
+async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce, why_not: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -241,7 +241,7 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
         if lake.settings["otlp_grpc_listen"] != "off":
             await _listen_grpc(lake, stack, addresses, notes)
         announce(addresses, notes)
-        edge = _edge(lake, addresses["http"], why_no_edge)
+        edge = _edge(lake, addresses["http"], why_not)
         await stop.wait()
         await edge.close()  # what it has not sent yet is still taken
         if lake.services.tails:
@@ -250,7 +250,7 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
         await serving
 
 
-def _why_no_edge(settings: Settings) -> str:
+def why_no_edge(settings: Settings) -> str:
     """Empty when the agent of this host is to run. Misconfigured when it must and may not."""
     wanted = settings["edge_enabled"]
     if wanted not in ("auto", "on", "off"):

@@ -56,11 +56,13 @@ class _Metrics:
         kind = _TYPES.get(name, "BIGINT")
         return f"TRY_CAST({quote(name)} AS {kind})" if name in self._fields else f"CAST(NULL AS {kind})"
 
-    def _durations(self) -> str:
-        has_any = all(name in self._fields for name in _HISTOGRAM)
-        return f"merge_histograms({', '.join(map(self._number, _HISTOGRAM))})" if has_any else "CAST(NULL AS BYTEA)"
+    def _mean(self) -> str:
+        return f"sum({self._number('sum')}) / sum({self._number('count')}) * 1e9" if {"sum", "count"} <= set(self._fields) else "CAST(NULL AS DOUBLE)"
 
-    async def red(self, keys: Mapping[str, str], names: Sequence[str], facts: Mapping[str, str] = {}, limit: int = 10_000) -> list[dict[str, Any]]:  # noqa: B006
+    def _durations(self) -> str:
+        return f"merge_histograms({', '.join(map(self._number, _HISTOGRAM))})" if set(_HISTOGRAM) <= set(self._fields) else "CAST(NULL AS BYTEA)"
+
+    async def red(self, keys: Mapping[str, str], names: Sequence[str], facts: Mapping[str, str] = {}, limit: int = 10_000) -> list[dict[str, Any]]:
         """Rate, errors and durations by the columns `keys`; `facts` are aggregates beside them."""
         if SCOPE_FIELD not in self._fields:
             return []
@@ -81,8 +83,7 @@ class _Metrics:
             f"CAST(sum({requests}) AS BIGINT) AS requests, "
             f"CAST(coalesce(sum({requests}) FILTER (WHERE {self.text('error.type')} IS NOT NULL), 0) AS BIGINT) AS errors, "
             f"min(coalesce({self._number('start_timestamp')}, CAST(timestamp AS BIGINT))) AS first, max(timestamp) AS last, "
-            f"sum({self._number('sum')}) / sum({self._number('count')}) * 1e9 AS mean_ns, "
-            f"{self._durations()} AS durations"
+            f"{self._mean()} AS mean_ns, {self._durations()} AS durations"
         )
 
 

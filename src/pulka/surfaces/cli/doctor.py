@@ -12,7 +12,6 @@ import click
 import httpx
 
 from pulka import config
-from pulka.edge.hindrance import hindrance
 from pulka.errors import Misconfigured, PulkaError
 from pulka.surfaces.cli.client import base_url, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
@@ -110,7 +109,7 @@ def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:
             yield _edge(answer.json().get("edge", {}))
     except httpx.TransportError:
         yield from _ports(settings)
-        yield _edge_here()
+        yield _edge_here(settings)
 
 
 def _edge(told: dict[str, object]) -> Finding:
@@ -121,9 +120,14 @@ def _edge(told: dict[str, object]) -> Finding:
     return Finding("edge", "warn", f"{state}: {reason}" if reason else state, "see `pulka edge doctor` and the setting edge_enabled")
 
 
-def _edge_here() -> Finding:
-    """Whether an agent could run on this machine."""
-    why = hindrance()
+def _edge_here(settings: config.Settings) -> Finding:
+    """Whether an agent would run on this machine."""
+    from pulka.app import why_no_edge
+
+    try:
+        why = why_no_edge(settings)
+    except Misconfigured as error:
+        return Finding("edge", "fail", error.message, error.hint)
     return Finding("edge", "warn" if why else "ok", why or "`pulka up` will start it", "see `pulka edge doctor`" if why else "")
 
 

@@ -213,7 +213,7 @@ INLINE void udp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 		return;
 	u32 length = skb->len > at + 8 ? skb->len - at - 8 : 0;
 	u32 captured = length < 512 ? length : 512;
-	if (captured == 0)
+	if (length == 0)
 		return;
 	u32 tgid = direction == EGRESS ? sender() : 0;
 	if (is_own(sk, tgid, set))
@@ -244,7 +244,8 @@ INLINE void udp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 		bpf_skb_load_bytes(skb, source, out ? ends->local : ends->remote, 4);
 		bpf_skb_load_bytes(skb, source + 4, out ? ends->remote : ends->local, 4);
 	}
-	if (bpf_skb_load_bytes(skb, at + 8, record->data, captured)) {
+	UNKNOWN(captured);
+	if (captured == 0 || captured > sizeof record->data || bpf_skb_load_bytes(skb, at + 8, record->data, captured)) {
 		dropped(DROP_COPY);
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 		return;

@@ -61,14 +61,17 @@ class Supervisor:
         pause_s = _PAUSE_S
         while True:
             began_s = self._clock.monotonic_s()
-            code = await self._once()
+            try:
+                ended = f"exit code {await self._once()}"
+            except OSError as error:
+                ended = f"{error.strerror}, before it began"
             if self._told["state"] == OFF:
                 return _log.warning("the edge is off: %s", self._told.get("reason"))
             steady = self._clock.monotonic_s() - began_s > _STEADY_S
             pause_s = _PAUSE_S if steady else pause_s
             self.restarts += 1
-            self._told = {"state": STARTING, "reason": f"it ended with {code}, and is started again"}
-            _log.warning("the edge ended with %s; it is started again in %.0f s", code, pause_s)
+            self._told = {"state": STARTING, "reason": f"it ended with {ended}, and is started again"}
+            _log.warning("the edge ended with %s; it is started again in %.0f s", ended, pause_s)
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
@@ -86,10 +89,11 @@ class Supervisor:
         return code
 
     def _hear(self, line: bytes) -> None:
+        before = self._told["state"]
         with contextlib.suppress(msgspec.DecodeError):
-            before, self._told = self._told["state"], msgspec.json.decode(line, type=dict[str, Any])
-            if before != WATCHING and self._told.get("state") == WATCHING:
-                _log.info("the edge watches this host; `pulka services` and `pulka map` tell what it sees")
+            self._told = {"state": before, **msgspec.json.decode(line, type=dict[str, Any])}
+        if before != WATCHING and self._told["state"] == WATCHING:
+            _log.info("the edge watches this host; `pulka services` and `pulka map` tell what it sees")
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

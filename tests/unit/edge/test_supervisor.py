@@ -14,7 +14,7 @@ from pulka.edge.supervisor import OFF, WATCHING, Supervisor
 WATCHES = "import sys, json, os; print(json.dumps({'state': 'watching', 'transactions': 7}), flush=True); sys.stdin.read(); open(os.environ['ENDED'], 'w').write('orderly')"
 CANNOT = "import json; print(json.dumps({'state': 'off', 'reason': 'no hooks here'})); raise SystemExit(2)"
 FAILS = "import os; os.kill(os.getpid(), 9)"
-CHATTERS = "print('not JSON'); print('{\"state\": \"watching\"}', flush=True); import sys; sys.stdin.read()"
+CHATTERS = "print('not JSON'); print('[1]'); print('{\"state\": \"watching\"}', flush=True); import sys; sys.stdin.read()"
 STUBBORN = "import time; print('{\"state\": \"watching\"}', flush=True); time.sleep(600)"
 
 
@@ -80,6 +80,15 @@ async def test_one_that_fails_is_started_again_with_growing_pauses(tmp_path: Pat
     await kept.close()
     assert clock.slept[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert "-9" in kept.told["reason"]
+
+
+async def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+    clock = Clock()
+    kept = Supervisor([str(tmp_path / "absent")], {}, clock)
+    kept.start()
+    await until(lambda: kept.restarts >= 2)
+    await kept.close()
+    assert "No such file" in kept.told["reason"]
 
 
 async def test_lines_that_are_no_state_are_passed_over(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ def eventually(what: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
     raise AssertionError(found)
 
 
+def ended(pid: int) -> bool:
+    """Also when nobody has asked for its exit code yet."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or ") Z " in stat.read_text()
+
+
 def edges(up: Up) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["client"], one["server"]): one for one in asked(up, "map")["edges"]}
 
@@ -114,7 +120,7 @@ def test_a_killed_agent_is_started_again_and_a_killed_lake_takes_its_agent_along
     held = kernel.held(second)
     up.kill()
     assert gone(held)
-    assert not Path(f"/proc/{second}").exists()
+    eventually(lambda: ended(second), bool)
 
 
 def test_a_lake_that_stops_gets_the_rest_of_what_was_seen(start: Start, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -125,7 +131,7 @@ def test_a_lake_that_stops_gets_the_rest_of_what_was_seen(start: Start, serve: S
     truth = load(port, 1, 70)
     time.sleep(0.5)
     assert up.stop() == 0, up.log.read_text()
-    assert not Path(f"/proc/{pid}").exists()
+    assert ended(pid)
     again = start()
     services = {one["service"]: one["requests"] for one in asked(again, "services")["services"]}
     assert services["shop"] == truth.count

@@ -76,10 +76,10 @@ class Supervisor:
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
     async def _once(self) -> int:
-        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        pipe = asyncio.subprocess.PIPE
         # A session of its own: Ctrl-C is for this process, which then ends the agent.
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, env=dict(self._environment), limit=_LINE_BYTES_MAX, start_new_session=True, **pipes
+            *self._command, env=dict(self._environment), limit=_LINE_BYTES_MAX, start_new_session=True, stdin=pipe, stdout=pipe
         )  # fmt: skip
         assert self._process.stdout is not None, "a pipe"
         async for line in self._process.stdout:

@@ -101,7 +101,7 @@ def _postgres(place: Place) -> "subprocess.Popen[bytes]":
         raise Missing("neither on PATH nor in /usr/lib/postgresql")
     who = _unprivileged(place.home)
     _make(binaries / "initdb", "-D", "data", "-U", "market", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", home=place.home, **who)
-    options = ["-D", "data", "-k", place.home, "-h", "127.0.0.1", "-p", str(place.port), "-c", "fsync=off"]
+    options: list[str | Path] = ["-D", "data", "-k", place.home, "-h", "127.0.0.1", "-p", str(place.port), "-c", "fsync=off"]
     return _run(binaries / "postgres", *options, home=place.home, **who)
 
 

@@ -1,7 +1,7 @@
 """`percentile(x, 0.95)`: DataFusion's own t-digest, which is fast and merges between threads.
 
 `quantile_sketch`, `merge_sketches` and `sketch_quantile` keep a sketch as a value: percentiles over stored minutes, say, with a
-relative error of half a percent, where a t-digest has none that could be told. `merge_histograms` makes one of what OTLP sent.
+relative error of half a percent, where a t-digest has none that could be told.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from datafusion import Accumulator
 
 from pulka.errors import BadQuery
 
-__all__ = ["Merged", "MergedHistograms", "Sketch", "percentile", "sketch_quantile"]
+__all__ = ["Merged", "Sketch", "percentile", "sketch_quantile"]
 
 _USAGE = "percentile(duration_ns, 0.95)"
 
@@ -57,15 +57,6 @@ class Merged(Sketch):
     def update(self, *values: pa.Array) -> None:
         """Take rows."""
         self.merge(list(values))
-
-
-class MergedHistograms(Sketch):
-    """`merge_histograms(scale, zero_count, positive_offset, positive_counts)`: OTLP's exponential histograms as one sketch."""
-
-    def update(self, *values: pa.Array) -> None:
-        """Take rows."""
-        scales, zeros, offsets, counts = values
-        self._inner.add_exponential(scales, zeros, offsets, counts.cast(pa.string()))
 
 
 def sketch_quantile(sketches: pa.Array, shares: pa.Array) -> pa.Array:

@@ -4,15 +4,17 @@ import pyarrow as pa
 from datafusion import SessionContext, udaf, udf
 
 from pulka.query.functions.cidr import cidr_match
+from pulka.query.functions.histograms import HISTOGRAMS, fold_histograms
 from pulka.query.functions.json import json_get
 from pulka.query.functions.patterns import TEMPLATES, FoundPatterns, shape
-from pulka.query.functions.percentile import Merged, MergedHistograms, Sketch, sketch_quantile
+from pulka.query.functions.percentile import Merged, Sketch, sketch_quantile
 
 __all__ = ["register"]
 
 _TEXT = pa.string_view()
 _SCALARS = (
     cidr_match,
+    udf(fold_histograms, [HISTOGRAMS], pa.binary(), "immutable", "fold_histograms"),
     udf(json_get, [_TEXT, _TEXT], pa.string(), "immutable", "json_get"),
     udf(shape, [_TEXT], pa.string(), "immutable", "pattern"),
     udf(sketch_quantile, [pa.binary(), pa.float64()], pa.float64(), "immutable", "sketch_quantile"),
@@ -20,7 +22,6 @@ _SCALARS = (
 _AGGREGATES = (
     udaf(FoundPatterns, [_TEXT], TEMPLATES, [pa.binary()], "immutable", "patterns"),
     udaf(Sketch, [pa.float64()], pa.binary(), [pa.binary()], "immutable", "quantile_sketch"),
-    udaf(MergedHistograms, [pa.int64(), pa.int64(), pa.int64(), _TEXT], pa.binary(), [pa.binary()], "immutable", "merge_histograms"),
     udaf(Merged, [pa.binary()], pa.binary(), [pa.binary()], "immutable", "merge_sketches"),
 )
 

@@ -72,7 +72,14 @@ def _on_signal(until: asyncio.Event) -> None:
 def _on_end_of_input(until: asyncio.Event) -> None:
     """Also when whoever holds the other end is killed: the kernel closes it."""
     _on_signal(until)
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 4096) or until.set())
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            until.set()
+            loop.remove_reader(sys.stdin.fileno())
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), read)
 
 
 def _run_managed(settings: config.Settings, without: tuple[str, ...], shipper: "Shipper", clock: Any) -> None:

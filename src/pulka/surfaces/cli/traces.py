@@ -10,7 +10,7 @@ from pulka.surfaces.cli.output import chosen_format, print_rows
 
 __all__ = ["map_", "services", "trace"]
 
-_RED = ["source", "requests", "rate", "errors", "error_share", "p50_ms", "p95_ms", "p99_ms"]
+_RED = ["source", "requests", "rate", "error_share", "p50_ms", "p99_ms"]
 
 
 @click.command()
@@ -64,7 +64,7 @@ def _print_red(rows: list[dict[str, Any]], names: list[str], format_: str | None
     if chosen_format(format_) == "table":
         rows = [
             {**row, "rate": f"{row['rate']:.2f}/s", "error_share": f"{row['error_share']:.1%}"}
-            | {f"{quantile}_ms": _ms(row[f"{quantile}_ns"]) for quantile in ("p50", "p95", "p99")}
+            | {f"{quantile}_ms": _ms(row[f"{quantile}_ns"]) for quantile in ("p50", "p99")}
             for row in rows
         ]
         return print_rows(rows, format_, names + _RED)

@@ -130,7 +130,8 @@ def server(state: str | None = None, **settings: object) -> Iterator[Server]:
     with contextlib.ExitStack() as stack:
         directory = state or stack.enter_context(tempfile.TemporaryDirectory(prefix="pulka-bench-"))
         environment = {
-            **os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": directory, "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
+            **os.environ, "PYTHONPATH": str(SOURCE), "PULKA_STATE_DIR": directory, "PULKA_EDGE_ENABLED": "off",
+            "PULKA_HTTP_LISTEN": f"127.0.0.1:{port}", "PULKA_OTLP_HTTP_LISTEN": "off",
             "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_LOG_LEVEL": "warning",
             "PULKA_QUERY_CACHE_BYTES_MAX": "0",  # the same question is asked again and again
             **{f"PULKA_{k.upper()}": str(v) for k, v in settings.items()},

@@ -42,9 +42,9 @@ struct conn_record {
 	u32 state;
 };
 
+/* KIND_DATAGRAM. The process is that which sends; who receives is told of by what it sends back. */
 struct datagram_record {
-	struct head head;
-	struct endpoints ends;
+	struct conn_record conn;
 	u8 data[512];
 };
 

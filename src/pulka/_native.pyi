@@ -356,7 +356,7 @@ class Capture:
         """The file is over: the rest, and whether it ended within a packet."""
 
     def red(self) -> pa.RecordBatch:
-        """protocol, server?, operation, target?, status?, count, errors, p50_s?, p95_s?, p99_s?, max_s?, request_bytes, response_bytes."""
+        """protocol, server?, operation, target?, status?, error?, count, p50_s?, p95_s?, p99_s?, max_s?, request_bytes, response_bytes."""
 
     def counts(self) -> tuple[int, int, int, int]:
         """Packets, packets passed over, connections evicted, bytes missing."""
@@ -426,6 +426,9 @@ class Quantiles:
 
     def __init__(self) -> None: ...
     def add(self, values: pa.Array) -> None: ...
+    def add_exponential(self, scales: pa.Array, zeros: pa.Array, offsets: pa.Array, counts: pa.Array) -> None:
+        """Count OTLP's exponential histograms: int64, and `counts` as the text of JSON arrays."""
+
     def merge(self, state: bytes) -> None: ...
     def state(self) -> bytes: ...
     def quantile(self, q: float) -> float | None: ...

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
+from pulka.edge.hindrance import hindrance
+from pulka.edge.supervisor import OFF, WATCHING, Supervisor
 from pulka.errors import BadInput, Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
@@ -70,7 +73,7 @@ from pulka.telemetry import Registry
 
 __all__ = [
     "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
-    "run", "serve", "serve_socket", "state_lock",
+    "run", "serve", "serve_socket", "state_lock", "why_no_edge",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -210,10 +213,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 async def serve(settings: Settings, announce: Announce) -> None:
     """`run` within a loop."""
     logging.basicConfig(level=str(settings["log_level"]).upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    why_not = why_no_edge(settings)
     with contextlib.ExitStack() as sockets:
         bound, notes = _bind_all(settings, sockets)
         async with open_lake(settings) as lake:
-            await _listen(lake, bound, [*notes, *lake.notes], announce)
+            if why_not and settings["edge_enabled"] != "off":
+                notes = [*notes, f"the edge is off: {why_not}"]
+            await _listen(lake, bound, [*notes, *lake.notes], announce, why_not)
 
 
 async def serve_socket(settings: Settings, path: str, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -232,7 +238,7 @@ async def serve_socket(settings: Settings, path: str, ready: Callable[[], None],
             await serving
 
 
-async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce) -> None:
+async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce, why_not: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -243,11 +249,43 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
         if lake.settings["otlp_grpc_listen"] != "off":
             await _listen_grpc(lake, stack, addresses, notes)
         announce(addresses, notes)
+        edge = _edge(lake, addresses["http"], why_not)
         await stop.wait()
+        await edge.close()  # what it has not sent yet is still taken
         if lake.services.tails:
             lake.services.tails.close()
         http.should_exit = True
         await serving
+
+
+def why_no_edge(settings: Settings) -> str:
+    """Empty when the agent of this host is to run. Misconfigured when it must and may not."""
+    wanted = settings["edge_enabled"]
+    if wanted not in ("auto", "on", "off"):
+        raise Misconfigured(f"`edge_enabled` is `{wanted}`", hint="set it to auto, on or off")
+    why = "edge_enabled is off" if wanted == "off" else hindrance()
+    if why and wanted == "on":
+        raise Misconfigured(f"edge_enabled is `on`, and the agent cannot start: {why}", hint="`pulka edge doctor` says more; `auto` starts it only where it may")
+    return why
+
+
+def _edge(lake: Lake, url: str, why_not: str) -> Supervisor:
+    """The agent, in a process of its own that sends to this lake; one that was not started when there is a reason."""
+    settings = {one.parameter.env: str(one.value) for one in lake.settings if one.parameter.name.startswith(("edge_", "log_"))}
+    own = {"PULKA_EDGE_OTLP_URL": _reachable(url), "PULKA_STATE_DIR": str(lake.settings.state_dir)}
+    command = [sys.executable, "-m", "pulka", "edge", "run", "--managed"]
+    edge = Supervisor(command, {**os.environ, **settings, **own}, lake.services.clock)
+    lake.services.beside["edge"] = (lambda: {"state": OFF, "reason": why_not}) if why_not else (lambda: edge.told)
+    lake.services.metrics.gauge("pulka_edge_watching", "1 while the agent watches this host", lambda: float(edge.told["state"] == WATCHING))
+    lake.services.metrics.gauge("pulka_edge_restarts", "Times the agent was started again", lambda: edge.restarts)
+    if not why_not:
+        edge.start()
+    return edge
+
+
+def _reachable(url: str) -> str:
+    """An address to connect to: what listens on all of them listens on this machine's own."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 async def _listen_grpc(lake: Lake, stack: contextlib.AsyncExitStack, addresses: dict[str, str], notes: list[str]) -> None:

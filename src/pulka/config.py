@@ -108,6 +108,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("smtp_url", "", "Mail server for notifications: `smtp://`, `smtps://` or `smtp+starttls://`, with `user:password@` if need be; empty: none.", secret=True),
         p("smtp_from", "pulka@localhost", "Sender of notifications by e-mail."),
         p("threads", 0, "Threads for decoding, merging and queries; 0: one per core.", 0),
+        p("edge_enabled", "auto", "Whether `pulka up` also runs the agent of this host: `auto` when it may, `on` (nothing starts where it may not), `off`."),
         p("edge_otlp_url", "http://127.0.0.1:4318", "Where `pulka edge run` sends: the base URL of an OTLP receiver over HTTP."),
         p("edge_otlp_headers", "", "Headers of its requests, as `authorization=Bearer x,x-tenant=y`."),
         p("edge_otlp_timeout_s", 10.0, "How long one of its exports may take.", 0.1),

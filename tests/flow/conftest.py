@@ -54,7 +54,7 @@ def free_port() -> int:
 
 
 def environment(state: Path, **settings: object) -> dict[str, str]:
-    given = {"state_dir": state, "otlp_http_listen": "off", "otlp_grpc_listen": "off", **settings}
+    given = {"state_dir": state, "otlp_http_listen": "off", "otlp_grpc_listen": "off", "edge_enabled": "off", **settings}
     return {**os.environ, "PYTHONPATH": str(SOURCE), **{f"PULKA_{name.upper()}": str(value) for name, value in given.items()}}
 
 

@@ -67,9 +67,9 @@ def test_every_question(asked: Callable[..., Any]) -> None:
     trace = asked("GET", "trace/t7")
     assert [(one["span_id"], one["depth"], one["self_ns"]) for one in trace["spans"]] == [("1", 0, 5_000_000), ("2", 1, 4_000_000)]
     services = asked("GET", "services")["services"]
-    assert {one["service"]: (one["spans"], one["errors"]) for one in services} == {"web": (50, 0), "cart": (50, 10)}
+    assert {one["service"]: (one["requests"], one["errors"]) for one in services} == {"web": (50, 0), "cart": (50, 10)}
     (edge,) = asked("GET", "map")["edges"]
-    assert (edge["client"], edge["server"], edge["spans"], edge["error_share"]) == ("web", "cart", 50, 0.2)
+    assert (edge["client"], edge["server"], edge["requests"], edge["error_share"], edge["source"]) == ("web", "cart", 50, 0.2, "spans")
 
     context = asked("GET", "context", params={"at": AT.format(1, 0), "search": "service:web", "before": 2, "after": 1})
     assert [row["message"].split()[1] for row in context["before"] + context["after"]] == ["57", "59", "61"]
@@ -127,4 +127,4 @@ def test_the_command_line_asks_the_same(asked: Callable[..., Any]) -> None:
     assert "GET /" in cli(up, "trace", "t3", "--format", "table").stdout
     assert json.loads(cli(up, "trace", "t3").stdout.splitlines()[1])["depth"] == 1
     assert "web" in cli(up, "services", "--format", "table").stdout
-    assert cli(up, "map", "--format", "csv").stdout.splitlines()[1].startswith("web,cart,50")
+    assert cli(up, "map", "--format", "csv").stdout.splitlines()[1].startswith("web,cart,spans,50")

@@ -110,6 +110,7 @@ def test_the_command_line_answers(start: Start) -> None:
     assert "service" in error["hint"]
     assert cli(up, "tail", "logs", "--count", "3").stdout.count("web") == 3
     assert cli(up, "doctor").returncode in (0, 1)
+    assert "edge_enabled is off" in cli(up, "doctor", "--format", "csv").stdout
     assert "pulka" in cli(up, "version").stdout
     assert cli(up, "store", "usage").returncode == 0
     assert up.stop() == 0
@@ -181,3 +182,8 @@ def test_compaction_is_shown_and_done_by_hand(start: Start) -> None:
     assert "nothing to merge" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
     up = start()
     assert up.query("SELECT n FROM logs ORDER BY n") == [{"n": n} for n in range(4)]
+
+
+def test_the_agent_is_on_off_or_auto(tmp_path: Path) -> None:
+    done = cli(None, "up", "--state-dir", str(tmp_path), "--listen", "127.0.0.1:0", "--set", "edge_enabled=maybe", otlp_http_listen="off", otlp_grpc_listen="off")
+    assert (done.returncode, "edge_enabled" in done.stderr) == (2, True), done.stderr

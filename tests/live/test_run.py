@@ -20,7 +20,13 @@ from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a f
 from tests.live.conftest import HERE, load
 
 PYTHON = sys.executable
+NAME = f"live-{os.getpid()}"  # whatever else is tested on this machine at the same time
 Run = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", NAME)
 
 
 @pytest.fixture
@@ -97,7 +103,7 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable
     assert list(spool.iterdir()), "it waits on disk"
     receiver = Receiver(away)
     try:
-        seen = lambda: {status: n for (service, name, status), n in receiver.counts.items() if (service, name) == ("live", "http.server.request.duration")}  # noqa: E731
+        seen = lambda: {status: n for (service, name, status), n in receiver.counts.items() if (service, name) == (NAME, "http.server.request.duration")}  # noqa: E731
         eventually(seen, truth.statuses)
         eventually(lambda: list(spool.iterdir()), [])
         assert {span["name"] for span in receiver.spans} >= {"GET /orders/*", "GET /missing"}
@@ -116,7 +122,7 @@ def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up],
     truth = load(port, 2, 200)
 
     def counted() -> int:
-        sql = "SELECT sum(count) AS n FROM metrics WHERE name = 'http.server.request.duration' AND service = 'live'"
+        sql = "SELECT sum(count) AS n FROM metrics WHERE name = 'http.server.request.duration' AND service = '" + NAME + "'"
         answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
         return int((answer.json()["rows"][0]["n"] or 0) if answer.is_success else 0)
 

@@ -52,6 +52,9 @@ pub struct Facts {
     pub process: Process,
 }
 
+/// Datagrams have no end; a peer that is silent for so long is forgotten.
+const DATAGRAMS_IDLE_NS: i64 = 10_000_000_000;
+
 struct Tracked {
     connection: Connection,
     facts: Facts,
@@ -222,6 +225,9 @@ impl Tracker {
         if !self.datagrams.contains_key(&(conn, remote)) && !self.has_room() {
             return;
         }
+        if let Some(local) = facts.local && self.ends.len() < self.bounds.connections_max {
+            self.ends.insert((local, remote), conn);
+        }
         let limits = self.bounds.limits;
         let tracked = self.datagrams.entry((conn, remote)).or_insert_with(|| Tracked::new(Transport::Datagram, facts, true, at_ns, limits));
         tracked.learn(facts);
@@ -229,7 +235,10 @@ impl Tracker {
         tracked.connection.chunk(&Chunk { side: from, at_ns, tls: false, data }, &mut self.out);
         let facts = tracked.facts;
         let client = tracked.connection.client();
-        self.emit(facts, client, false, 0);
+        if !self.out.is_empty() {
+            let peer = self.twin(&facts).map_or(0, |twin| twin.facts.process);
+            self.emit(facts, client, false, peer);
+        }
     }
 
     pub fn close(&mut self, conn: Conn, at_ns: i64) {
@@ -262,7 +271,9 @@ impl Tracker {
             }
             self.count(conn);
         }
-        self.datagrams.retain(|_, tracked| now_ns - tracked.at_ns <= bound.idle_ns.min(10_000_000_000));
+        let silent = bound.idle_ns.min(DATAGRAMS_IDLE_NS);
+        let ended: Vec<_> = self.datagrams.extract_if(|_, tracked| now_ns - tracked.at_ns > silent).collect();
+        ended.iter().for_each(|((conn, _), tracked)| self.forget(&tracked.facts, *conn));
         if held > bound.held_bytes_max {
             self.evict(held - bound.held_bytes_max, now_ns);
         }
@@ -322,9 +333,15 @@ impl Tracker {
     fn count(&mut self, conn: Conn) {
         let Some(tracked) = self.tracked.get(&conn) else { return self.out.clear() };
         let (facts, client, tls) = (tracked.facts, tracked.connection.client(), tracked.has_tls);
-        let twin = facts.local.zip(facts.remote).and_then(|(local, remote)| self.ends.get(&(remote, local)));
-        let peer = twin.and_then(|twin| self.tracked.get(twin)).map_or(0, |twin| twin.facts.process);
+        let peer = self.twin(&facts).map_or(0, |twin| twin.facts.process);
         self.emit(facts, client, tls, peer);
+    }
+
+    /// The other end, where it is on this machine.
+    fn twin(&self, facts: &Facts) -> Option<&Tracked> {
+        let (local, remote) = facts.local.zip(facts.remote)?;
+        let conn = self.ends.get(&(remote, local))?;
+        self.tracked.get(conn).or_else(|| self.datagrams.get(&(*conn, local)))
     }
 
     fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {

@@ -80,7 +80,7 @@ impl EdgeAgent {
     fn report(&self, py: Python<'_>, names: HashMap<u32, String>) -> Vec<EdgeRow> {
         let rows = self.with(py, |agent| {
             let series = agent.with_tracker(|tracker| tracker.red.take());
-            rows(series, |process| Some(names.get(&process).cloned().unwrap_or_default()))
+            rows(series, |process| names.get(&process).cloned())
         });
         rows.into_iter().map(EdgeRow::of).collect()
     }

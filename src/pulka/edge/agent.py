@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -165,6 +166,8 @@ class Agent:
 
 
 def _named(process: "EdgeProcess") -> Name:
+    if process.pid == os.getpid():
+        return Name(_SELF, "agent")
     try:
         return name_service(process)
     except (OSError, ValueError, RecursionError) as error:  # somebody else's files

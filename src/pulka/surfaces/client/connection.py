@@ -117,6 +117,14 @@ class Connection:
             body["baseline"] = _selection(baseline)
         return Answer(self._json("POST", "/api/v1/compare", body), "fields")
 
+    def services(self, *, since: Moment | None = None, until: Moment | None = None) -> Answer:
+        """Every service with rate, errors and duration; `source` says whether spans, the agent or both tell of it."""
+        return Answer(self._asked("/api/v1/services", since, until), "services")
+
+    def map(self, *, since: Moment | None = None, until: Moment | None = None) -> Answer:
+        """Who calls whom: `nodes` and `edges`, the latter with rate, errors and duration."""
+        return Answer(self._asked("/api/v1/map", since, until), "edges")
+
     def tables(self) -> list[dict[str, Any]]:
         """Every table and what is stored of it."""
         return list(self._json("GET", "/api/v1/tables")["tables"])
@@ -155,9 +163,13 @@ class Connection:
             raise_problem(response)
         return _result(response.content)
 
-    def _json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _asked(self, path: str, since: Moment | None, until: Moment | None) -> dict[str, Any]:
+        moments = {name: moment for name, moment in _window(since, until).items() if moment is not None}
+        return self._json("GET", path, params=moments)
+
+    def _json(self, method: str, path: str, body: object = None, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         with self._reached():
-            response = self._client.request(method, path, json=body, headers=self._headers)
+            response = self._client.request(method, path, json=body, params=params, headers=self._headers)
             raise_problem(response)
         answer: dict[str, Any] = response.json()
         return answer

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Header, Request
 
@@ -17,10 +17,14 @@ from pulka.store.deletes import Deletes
 from pulka.store.retention import Keeping
 from pulka.telemetry import Registry
 
-__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "QueriesOf", "Services", "ServicesOf", "TailsOf", "TenantOf", "services_of"]
+__all__ = [
+    "Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "QueriesOf", "Services", "ServicesOf", "TailsOf", "Telling", "TenantOf", "services_of",
+]  # fmt: skip
 
 Check = Callable[[], Awaitable[str]]
 """Empty when all is well, else one sentence that says what is wrong."""
+Telling = Callable[[], Mapping[str, Any]]
+"""The `state` of something that runs beside, and more about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class HttpSettings:
 
 @dataclass(slots=True)
 class Services:
-    """The parts behind the surfaces. `checks` are asked by /readyz, by name."""
+    """The parts behind the surfaces. `checks` are asked by /readyz, by name; `beside` is told of there, and is not what readiness hangs on."""
 
     intake: Intake
     engine: Engine
@@ -53,6 +57,7 @@ class Services:
     settings: HttpSettings = field(default_factory=HttpSettings)
     metrics: Registry = field(default_factory=Registry)
     checks: Mapping[str, Check] = field(default_factory=dict)
+    beside: dict[str, Telling] = field(default_factory=dict)
 
 
 def services_of(request: Request) -> Services:

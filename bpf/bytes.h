@@ -96,6 +96,14 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 	}
 }
 
+/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while the ring has room. */
+INLINE int whole(struct conn *conn, struct control *set)
+{
+	if (conn->mode == MODE_ASK ? conn->taken >= set->first_bytes : conn->mode != MODE_WHOLE)
+		return 0;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * set->watermark_bytes;
+}
+
 /* How much of this packet to take: all of it at the start of a message, the head of each packet once a message is long. */
 INLINE u32 allowance(struct conn *conn, u32 length, u8 direction, struct control *set)
 {
@@ -108,7 +116,7 @@ INLINE u32 allowance(struct conn *conn, u32 length, u8 direction, struct control
 	conn->burst += length;
 	if (conn->burst < length)
 		conn->burst = ~0U;
-	return length < most ? length : most;
+	return length <= most || whole(conn, set) ? length : most;
 }
 
 INLINE int wanted(struct conn *conn, struct control *set)

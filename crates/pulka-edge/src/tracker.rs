@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 use pulka_l7::connection::{Chunk, Connection, Side};
 use pulka_l7::decoder::{Limits, Transport};
+use pulka_l7::protocols::http1;
 use pulka_l7::transaction::{Initiator, Transaction};
 
 use crate::flow::{Event, Flow};
@@ -27,7 +28,10 @@ pub struct Bounds {
 /// What a source may do with a connection from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Copy the beginning of each message and of each packet.
     Keep,
+    /// Copy everything, as far as there is room: many messages share a packet.
+    Whole,
     Ignore,
 }
 
@@ -142,7 +146,7 @@ impl Tracked {
         let verdict = if self.connection.opaque().is_some() || self.connection.protocol() == Some("tls") {
             Verdict::Ignore
         } else {
-            self.connection.protocol().map(|_| Verdict::Keep)?
+            self.connection.protocol().map(|_| if self.connection.streams() { Verdict::Whole } else { Verdict::Keep })?
         };
         self.judged = true;
         Some(verdict)
@@ -329,7 +333,8 @@ impl Tracker {
 
     fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {
         let local_is_client = facts.client.or(client) == Some(Side::A);
-        for transaction in self.out.drain(..) {
+        // A request that was before the agent: its answer, as a message of its own, would turn the server into a client.
+        for transaction in self.out.drain(..).filter(|transaction| !http1::is_unasked(transaction)) {
             let pushed = matches!(transaction.initiator, Initiator::Server | Initiator::ServerOneWay);
             let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer) };
             self.counters.transactions += 1;

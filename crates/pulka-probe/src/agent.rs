@@ -305,7 +305,11 @@ impl Inner {
 
     fn tell_verdicts(&mut self) {
         for (conn, judgement) in self.tracker.verdicts() {
-            let verdict = if judgement == Judgement::Keep { Verdict::Keep } else { Verdict::Ignore };
+            let verdict = match judgement {
+                Judgement::Keep => Verdict::Keep,
+                Judgement::Whole => Verdict::Whole,
+                Judgement::Ignore => Verdict::Ignore,
+            };
             let _ = self.probe.verdict(conn, verdict); // a full map only costs a longer look at the connection
         }
     }

@@ -37,13 +37,15 @@ pub struct Limits {
     pub head_bytes: u32,
     /// Captured before a verdict is looked for.
     pub ask_bytes: u32,
+    /// Captured whole of a connection whose protocol is not known yet, while the ring has room.
+    pub first_bytes: u32,
     /// A power of two.
     pub ring_bytes: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { burst_bytes: 64 << 10, head_bytes: 512, ask_bytes: 4 << 10, ring_bytes: 4 << 20 }
+        Limits { burst_bytes: 64 << 10, head_bytes: 512, ask_bytes: 4 << 10, first_bytes: 1 << 20, ring_bytes: 4 << 20 }
     }
 }
 
@@ -52,6 +54,7 @@ impl Default for Limits {
 pub enum Verdict {
     Keep = 1,
     Ignore = 2,
+    Whole = 3,
 }
 
 pub struct Probe {
@@ -59,11 +62,14 @@ pub struct Probe {
     btf: Btf,
     features: Vec<Feature>,
     links: Vec<Vec<Box<dyn Any + Send + Sync>>>,
-    controls: Array<MapData, [u32; 6]>,
-    control: [u32; 6],
+    controls: Array<MapData, [u32; CONTROLS]>,
+    control: [u32; CONTROLS],
     verdicts: HashMap<MapData, u64, u8>,
     drops: PerCpuArray<MapData, u64>,
 }
+
+/// Members of `struct control`.
+const CONTROLS: usize = 7;
 
 pub const DROPS: [&str; 6] = ["ring_full", "no_storage", "short_header", "copy_failed", "over_budget", "retransmit"];
 
@@ -81,7 +87,10 @@ impl Probe {
         }
         match probe.features.iter().find(|feature| feature.required && feature.answer != Answer::Yes) {
             Some(Feature { name, answer: Answer::No(why) | Answer::Unknown(why), .. }) => Err(Error::Missing(format!("{name} {why}"))),
-            _ => Ok(probe),
+            _ => {
+                probe.pause(false)?; // only now: a connection seen in one direction first would be one answer behind for good
+                Ok(probe)
+            }
         }
     }
 
@@ -109,7 +118,7 @@ impl Probe {
             .load(object)
             .map_err(|error| Error::Load(describe(&error)))?;
         let control =
-            [0, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4];
+            [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.first_bytes];
         let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
         controls.set(0, control, 0).map_err(map_error)?;
         let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;

@@ -1,43 +1,38 @@
 """Real servers and clients: what the agent and a capture of the same traffic say is what the client, or the server, counted."""
 
-import shutil
+import re
 import socket
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from tests.live.servers import free_port, program, proven, server, version, watched
 from tests.contract.conftest import postgres_binaries, unprivileged
-
-pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A directory that servers of other users can reach into."""
-    path = Path(tempfile.mkdtemp(prefix="pulka-live-"))
-    path.chmod(0o777)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+from tests.live.servers import free_port, program, proven, server, version, watched
 
 
 def failed(rows: list[dict[str, object]]) -> list[object]:
     return [row["status"] or "" for row in rows if row["error"] is not None]
 
 
-def test_postgresql(home: Path) -> None:
-    binaries = postgres_binaries() or pytest.skip("PostgreSQL is not installed")
+@contextmanager
+def postgres(binaries: Path, home: Path) -> Iterator[int]:
     prefix, _ = unprivileged()
     initdb = [binaries / "initdb", "-D", home / "data", "-U", "pulka", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     subprocess.run([*prefix, *map(str, initdb)], check=True, capture_output=True, cwd=home)
     port = free_port()
     serve = [*prefix, str(binaries / "postgres"), "-D", str(home / "data"), "-k", str(home), "-h", "127.0.0.1", "-p", str(port), "-c", "fsync=off"]
+    with server(serve, port, cwd=home):
+        yield port
+
+
+def test_postgresql(home: Path) -> None:
+    binaries = postgres_binaries() or pytest.skip("PostgreSQL is not installed")
     executed: Counter[str] = Counter()
-    with server(serve, port, cwd=home), watched(port, home) as seen:
+    with postgres(binaries, home) as port, watched(port, home) as seen:
         with psycopg.connect(f"host=127.0.0.1 port={port} user=pulka dbname=postgres sslmode=prefer gssencmode=disable", autocommit=True) as connection:
             connection.execute("CREATE TABLE t (a int PRIMARY KEY, b text)")
             executed["CREATE"] += 1
@@ -70,6 +65,21 @@ def test_postgresql(home: Path) -> None:
     assert Counter(failed(rows)) == {"23505": 20, "42P01": 1, "": 1, "3D000": 1}
     assert [row["operation"] for row in rows if row["error"] == "aborted"] == ["DELETE"]
     assert not any("secret" in str(row) for row in rows)
+    proven("protocol", "postgresql", f"PostgreSQL {version(str(binaries / 'postgres'), '--version')}, psycopg", executed.total())
+
+
+@pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
+def test_pgbench(mode: str, home: Path) -> None:
+    binaries = postgres_binaries() or pytest.skip("PostgreSQL is not installed")
+    with postgres(binaries, home) as port:
+        options = [program("pgbench", "postgresql-contrib"), "-h", "127.0.0.1", "-p", str(port), "-U", "pulka"]
+        subprocess.run([*options, "-i", "-q", "postgres"], check=True, capture_output=True)
+        with watched(port, home) as seen:
+            done = subprocess.run([*options, "-n", "-c", "4", "-t", "150", "-M", mode, "postgres"], check=True, capture_output=True, text=True)
+    made = int(re.search(r"processed: (\d+)/", done.stdout).group(1))  # type: ignore[union-attr]
+    ours = Counter(row["operation"] for row in seen.rows("postgresql"))
+    assert {name: ours[name] for name in ("BEGIN", "UPDATE", "SELECT", "INSERT", "END")} == {"BEGIN": made, "UPDATE": 3 * made, "SELECT": made + 1, "INSERT": made, "END": made}
+    proven("protocol", "postgresql", f"PostgreSQL {version(str(binaries / 'postgres'), '--version')}, pgbench", 7 * made)
 
 
 def test_mysql(home: Path) -> None:
@@ -93,6 +103,7 @@ def test_mysql(home: Path) -> None:
     assert ours == theirs
     assert Counter(failed(rows)) == {"1062": 20, "1146": 1, "1045": 1}
     assert not any("secret" in str(row) for row in rows)
+    proven("protocol", "mysql", f"MariaDB {version(serve[0], '--version')}", theirs.total())
 
 
 def test_redis(home: Path) -> None:
@@ -113,6 +124,7 @@ def test_redis(home: Path) -> None:
     assert {name: count for name, count in ours.items() if name in theirs} == theirs
     assert Counter(failed(rows))["WRONGTYPE"] == 1
     assert not any("secret" in str(row) for row in rows)
+    proven("protocol", "redis", f"Redis {version(serve[0], '--version')}, redis-benchmark", sum(theirs.values()))
 
 
 def exchange(port: int, said: bytes, until: bytes) -> bytes:
@@ -142,6 +154,7 @@ def test_memcached(home: Path) -> None:
     assert (ours["set"], ours["get"], ours["mg"], ours["mn"], ours["incr"]) == (counted["cmd_set"], 100, 2, 2, 1)
     assert failed(seen.rows("memcached")) == ["CLIENT_ERROR"]
     assert not any("secret" in str(row) for row in seen.rows("memcached"))
+    proven("protocol", "memcached", f"memcached {version(serve[0], '--version')}", sum(ours.values()))
 
 
 def test_mqtt(home: Path) -> None:
@@ -161,6 +174,7 @@ def test_mqtt(home: Path) -> None:
     qualities = Counter(row["attributes"]["pulka.mqtt.qos"] for row in seen.rows("mqtt") if row["operation"] == "publish")  # type: ignore[index]
     assert qualities == {"0": 200, "1": 200, "2": 200}
     assert failed(seen.rows("mqtt")) == []
+    proven("protocol", "mqtt", f"mosquitto {version(program('mosquitto'), '-h')}: 3.1, 3.1.1 and 5", sum(ours.values()))
 
 
 def test_nats(home: Path) -> None:
@@ -177,6 +191,7 @@ def test_nats(home: Path) -> None:
     assert ours["deliver"] == answer.count(b"\nMSG ") == 501
     assert Counter(row["error"] for row in seen.rows("nats") if row["error"]) == {"no_responders": 50}
     assert not any("secret" in str(row) for row in seen.rows("nats"))
+    proven("protocol", "nats", f"nats-server {version(program('nats-server'), '--version')}", sum(ours.values()))
 
 
 def test_amqp(home: Path) -> None:
@@ -210,3 +225,4 @@ def amqp_exchanges(home: Path, port: int, broker: str, environment: dict[str, st
     assert sum(row["operation"] == "deliver" and row["initiator"] == "server" for row in rows) >= 20
     assert failed(rows) == ["404"]
     assert not any("secret" in str(row) for row in rows)
+    proven("protocol", "amqp", f"RabbitMQ {version('dpkg-query', '-W', 'rabbitmq-server')}", sum(ours.values()))

@@ -8,8 +8,10 @@ use pulka_l7::decoder::{Limits, Transport};
 use pulka_l7::protocols::http1;
 use pulka_l7::transaction::{Initiator, Transaction};
 
-use crate::flow::{Event, Flow};
+use crate::event::Event;
+use crate::flow::{self, Flow};
 use crate::red::{End, Peer, Process, Red};
+use crate::replay;
 
 /// A connection's name in its source. Of datagrams, one socket has several, told apart by the peer.
 pub type Conn = u64;
@@ -89,7 +91,12 @@ pub struct Tracker {
     verdicts: Vec<(Conn, Verdict)>,
     opaque: HashMap<(Process, &'static str), u64, ahash::RandomState>,
     out: Vec<Transaction>,
+    /// What it is told, written down to be replayed: on request only, for it holds payloads.
+    pub tap: Option<Vec<u8>>,
 }
+
+/// A recording ends there.
+const TAP_BYTES_MAX: usize = 64 << 20;
 
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
@@ -153,10 +160,10 @@ impl Tracked {
     }
 }
 
-fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(Event<'_>) + 'a {
+fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(flow::Event<'_>) + 'a {
     move |event| match event {
-        Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
-        Event::Gap(bytes) => {
+        flow::Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
+        flow::Event::Gap(bytes) => {
             *gaps += 1;
             connection.gap(side, bytes, tls, out);
         }
@@ -175,11 +182,19 @@ impl Tracker {
             verdicts: Vec::new(),
             opaque: HashMap::default(),
             out: Vec::new(),
+            tap: None,
+        }
+    }
+
+    fn tap(&mut self, event: &Event<'_>) {
+        if let Some(recording) = self.tap.as_mut().filter(|recording| recording.len() < TAP_BYTES_MAX) {
+            replay::encode(event, recording);
         }
     }
 
     /// A connection begins (`from_start`), or one that is older is told of.
     pub fn open(&mut self, conn: Conn, facts: Facts, from_start: bool, at_ns: i64) {
+        self.tap(&Event::Open { conn, facts, from_start, at_ns });
         if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.len() < self.bounds.connections_max {
             self.ends.insert((local, remote), conn);
         }
@@ -194,6 +209,7 @@ impl Tracker {
 
     /// More facts on a connection that may be known; one that is not stays so.
     pub fn learn(&mut self, conn: Conn, facts: Facts) {
+        self.tap(&Event::Learn { conn, facts });
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             tracked.learn(facts);
             if let (Some(local), Some(remote)) = (tracked.facts.local, tracked.facts.remote) {
@@ -204,6 +220,7 @@ impl Tracker {
 
     pub fn piece(&mut self, conn: Conn, client: Option<Side>, piece: &Piece<'_>) {
         self.counters.pieces += 1;
+        self.tap(&Event::Bytes { conn, client, piece: *piece });
         if !self.tracked.contains_key(&conn) {
             self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
         }
@@ -223,6 +240,7 @@ impl Tracker {
     /// One whole message between a socket and a peer.
     pub fn datagram(&mut self, conn: Conn, facts: Facts, from: Side, at_ns: i64, data: &[u8]) {
         let Some(remote) = facts.remote else { return };
+        self.tap(&Event::Datagram { conn, facts, from, at_ns, data });
         if !self.datagrams.contains_key(&(conn, remote)) && !self.has_room() {
             return;
         }
@@ -237,6 +255,7 @@ impl Tracker {
     }
 
     pub fn close(&mut self, conn: Conn, at_ns: i64) {
+        self.tap(&Event::Close { conn, at_ns });
         let Some(tracked) = self.tracked.get_mut(&conn) else { return };
         tracked.close(at_ns, &mut self.counters.gaps, &mut self.out);
         self.count(conn);

@@ -164,7 +164,7 @@ impl Probe {
         let btf = &self.btf;
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         match name {
-            "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" => <&mut UProbe>::try_from(program)?.load(),
+            "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" | "rust_chunk" | "rust_consume" => <&mut UProbe>::try_from(program)?.load(),
             "bytes_ingress" | "bytes_egress" => <&mut CgroupSkb>::try_from(program)?.load(),
             "conn_files" => <&mut Iter>::try_from(program)?.load("task_file", btf),
             "conn_state" => <&mut BtfTracePoint>::try_from(program)?.load("inet_sock_set_state", btf),

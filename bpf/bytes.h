@@ -67,8 +67,8 @@ RECORD(216)
 RECORD(984)
 RECORD(4056)
 
-/* At most 64 KB of one packet, in pieces; the last one accounts for what was not captured. */
-#define PIECES 16
+/* All 64 KB of a packet, in pieces; the last one accounts for what was not captured. */
+#define PIECES 17
 
 INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u32 captured, struct control *set)
 {

@@ -297,14 +297,17 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
 	return 0;
 }
 
-/* rustls lends what it has decrypted (`into_first_chunk`), and is then told how much of it was taken. */
+/* rustls lends what it has decrypted (`into_first_chunk`: a slice, returned in memory, without an address when there is none), and is then
+ * told how much of it was taken. */
 SEC("uretprobe") int rust_chunk(struct registers *registers)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	struct control *set = control();
-	if (!set || set->paused || !registers->ax || thread >> 32 == set->self_tgid)
+	if (!set || set->paused || thread >> 32 == set->self_tgid)
 		return 0;
-	struct call call = { .buffer = registers->ax };
+	struct call call = {};
+	if (bpf_probe_read_user(&call.buffer, sizeof call.buffer, (void *)registers->ax) || !call.buffer)
+		return 0;
 	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
 	return 0;
 }

@@ -37,15 +37,13 @@ pub struct Limits {
     pub head_bytes: u32,
     /// Captured before a verdict is looked for.
     pub ask_bytes: u32,
-    /// Captured whole of a connection whose protocol is not known yet, while the ring has room.
-    pub first_bytes: u32,
     /// A power of two.
     pub ring_bytes: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { burst_bytes: 64 << 10, head_bytes: 512, ask_bytes: 4 << 10, first_bytes: 1 << 20, ring_bytes: 4 << 20 }
+        Limits { burst_bytes: 64 << 10, head_bytes: 512, ask_bytes: 4 << 10, ring_bytes: 4 << 20 }
     }
 }
 
@@ -118,7 +116,7 @@ impl Probe {
             .load(object)
             .map_err(|error| Error::Load(describe(&error)))?;
         let control =
-            [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.first_bytes];
+            [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.ring_bytes];
         let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
         controls.set(0, control, 0).map_err(map_error)?;
         let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;

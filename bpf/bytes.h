@@ -67,8 +67,9 @@ RECORD(216)
 RECORD(984)
 RECORD(4056)
 
-/* All 64 KB of a packet, in pieces; the last one accounts for what was not captured. */
-#define PIECES 17
+/* A packet is 64 KB, and on loopback often twice that; it is captured in pieces, of which the last one accounts for what was not captured. */
+#define PIECES 33
+#define PACKET_BYTES_MAX (PIECES * 4056)
 
 INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u32 captured, struct control *set)
 {
@@ -86,7 +87,7 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 		emit_984(skb, head, view->sequence, length, view->offset, captured, flags);
 		return;
 	}
-	for (u32 done = 0; done < PIECES * 4056; done += 4056) { /* a constant in each turn, which keeps the verifier quick */
+	for (u32 done = 0; done < PACKET_BYTES_MAX; done += 4056) { /* a constant in each turn, which keeps the verifier quick */
 		if (captured <= done + 4056) {
 			emit_4056(skb, head, view->sequence + done, length - done, view->offset + done, captured - done, flags);
 			return;
@@ -181,6 +182,8 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	if (!wanted(conn, set))
 		return;
 	u32 captured = allowance(conn, view.length, direction, set);
+	if (captured > PACKET_BYTES_MAX)
+		captured = PACKET_BYTES_MAX;
 	if (captured < view.length)
 		dropped(DROP_BUDGET);
 	conn->taken = conn->taken + captured < captured ? ~0U : conn->taken + captured;

@@ -75,7 +75,7 @@ docs: setup ## write the generated pages of docs/
 	$(BIN)/python -m pulka.surfaces.cli.reference docs
 
 fuzz: ## run every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
-	for crate in pulka-core pulka-l7; do \
+	for crate in pulka-core pulka-l7 pulka-edge; do \
 	  (cd crates/$$crate && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done) || exit 1; done
 
 lock: | $(UV) ## resolve the dependencies anew

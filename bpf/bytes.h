@@ -67,8 +67,9 @@ RECORD(216)
 RECORD(984)
 RECORD(4056)
 
-/* At most 64 KB of one packet, in pieces; the last one accounts for what was not captured. */
-#define PIECES 16
+/* A packet is 64 KB, and on loopback often twice that; it is captured in pieces, of which the last one accounts for what was not captured. */
+#define PIECES 33
+#define PACKET_BYTES_MAX (PIECES * 4056)
 
 INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u32 captured, struct control *set)
 {
@@ -86,7 +87,7 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 		emit_984(skb, head, view->sequence, length, view->offset, captured, flags);
 		return;
 	}
-	for (u32 done = 0; done < PIECES * 4056; done += 4056) { /* a constant in each turn, which keeps the verifier quick */
+	for (u32 done = 0; done < PACKET_BYTES_MAX; done += 4056) { /* a constant in each turn, which keeps the verifier quick */
 		if (captured <= done + 4056) {
 			emit_4056(skb, head, view->sequence + done, length - done, view->offset + done, captured - done, flags);
 			return;
@@ -94,6 +95,14 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 		if (!emit_4056(skb, head, view->sequence + done, 4056, view->offset + done, 4056, flags))
 			return;
 	}
+}
+
+/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while the ring has room. */
+INLINE int whole(struct conn *conn, struct control *set)
+{
+	if (conn->mode == MODE_ASK ? conn->taken >= set->first_bytes : conn->mode != MODE_WHOLE)
+		return 0;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * set->watermark_bytes;
 }
 
 /* How much of this packet to take: all of it at the start of a message, the head of each packet once a message is long. */
@@ -108,7 +117,7 @@ INLINE u32 allowance(struct conn *conn, u32 length, u8 direction, struct control
 	conn->burst += length;
 	if (conn->burst < length)
 		conn->burst = ~0U;
-	return length < most ? length : most;
+	return length <= most || whole(conn, set) ? length : most;
 }
 
 INLINE int wanted(struct conn *conn, struct control *set)
@@ -173,6 +182,8 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	if (!wanted(conn, set))
 		return;
 	u32 captured = allowance(conn, view.length, direction, set);
+	if (captured > PACKET_BYTES_MAX)
+		captured = PACKET_BYTES_MAX;
 	if (captured < view.length)
 		dropped(DROP_BUDGET);
 	conn->taken = conn->taken + captured < captured ? ~0U : conn->taken + captured;

@@ -324,11 +324,20 @@ class EdgeAgent:
         """Files that were looked at for TLS: path, functions that are probed, why not."""
 
     def status(self) -> EdgeStatus: ...
+    def tap(self) -> None:
+        """Begin to write down what is seen (at most 64 MB): payloads too, so on request only."""
+
+    def tapped(self) -> bytes:
+        """What was written down; ends the recording. For `edge_replay`."""
+
     def pause(self, paused: bool) -> None:
         """Let everything pass unseen, without detaching; or see again."""
 
     def stop(self) -> None:
         """Detach everything."""
+
+def edge_replay(recording: bytes, *, connections_max: int = 65_536, keys_max: int = 10_000, held_bytes_max: int = 67_108_864) -> list[EdgeRow]:
+    """What a recording of `EdgeAgent.tap` tells, counted as the agent does; services are numbers of processes."""
 
 def edge_examine(programs: bytes) -> list[EdgeFeature]:
     """Which features would work here: every program is loaded, none attached."""

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 use pulka_l7::connection::{Chunk, Connection, Side};
 use pulka_l7::decoder::{Limits, Transport};
+use pulka_l7::protocols::http1;
 use pulka_l7::transaction::{Initiator, Transaction};
 
-use crate::flow::{Event, Flow};
+use crate::event::Event;
+use crate::flow::{self, Flow};
 use crate::red::{End, Peer, Process, Red};
+use crate::replay;
 
 /// A connection's name in its source. Of datagrams, one socket has several, told apart by the peer.
 pub type Conn = u64;
@@ -27,7 +30,10 @@ pub struct Bounds {
 /// What a source may do with a connection from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Copy the beginning of each message and of each packet.
     Keep,
+    /// Copy everything, as far as there is room: many messages share a packet.
+    Whole,
     Ignore,
 }
 
@@ -88,7 +94,12 @@ pub struct Tracker {
     verdicts: Vec<(Conn, Verdict)>,
     opaque: HashMap<(Process, &'static str), u64, ahash::RandomState>,
     out: Vec<Transaction>,
+    /// What it is told, written down to be replayed: on request only, for it holds payloads.
+    pub tap: Option<Vec<u8>>,
 }
+
+/// A recording ends there.
+const TAP_BYTES_MAX: usize = 64 << 20;
 
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
@@ -145,17 +156,17 @@ impl Tracked {
         let verdict = if self.connection.opaque().is_some() || self.connection.protocol() == Some("tls") {
             Verdict::Ignore
         } else {
-            self.connection.protocol().map(|_| Verdict::Keep)?
+            self.connection.protocol().map(|_| if self.connection.streams() { Verdict::Whole } else { Verdict::Keep })?
         };
         self.judged = true;
         Some(verdict)
     }
 }
 
-fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(Event<'_>) + 'a {
+fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(flow::Event<'_>) + 'a {
     move |event| match event {
-        Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
-        Event::Gap(bytes) => {
+        flow::Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
+        flow::Event::Gap(bytes) => {
             *gaps += 1;
             connection.gap(side, bytes, tls, out);
         }
@@ -174,11 +185,19 @@ impl Tracker {
             verdicts: Vec::new(),
             opaque: HashMap::default(),
             out: Vec::new(),
+            tap: None,
+        }
+    }
+
+    fn tap(&mut self, event: &Event<'_>) {
+        if let Some(recording) = self.tap.as_mut().filter(|recording| recording.len() < TAP_BYTES_MAX) {
+            replay::encode(event, recording);
         }
     }
 
     /// A connection begins (`from_start`), or one that is older is told of.
     pub fn open(&mut self, conn: Conn, facts: Facts, from_start: bool, at_ns: i64) {
+        self.tap(&Event::Open { conn, facts, from_start, at_ns });
         if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.len() < self.bounds.connections_max {
             self.ends.insert((local, remote), conn);
         }
@@ -193,6 +212,7 @@ impl Tracker {
 
     /// More facts on a connection that may be known; one that is not stays so.
     pub fn learn(&mut self, conn: Conn, facts: Facts) {
+        self.tap(&Event::Learn { conn, facts });
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             tracked.learn(facts);
             if let (Some(local), Some(remote)) = (tracked.facts.local, tracked.facts.remote) {
@@ -203,6 +223,7 @@ impl Tracker {
 
     pub fn piece(&mut self, conn: Conn, client: Option<Side>, piece: &Piece<'_>) {
         self.counters.pieces += 1;
+        self.tap(&Event::Bytes { conn, client, piece: *piece });
         if !self.tracked.contains_key(&conn) {
             self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
         }
@@ -222,6 +243,7 @@ impl Tracker {
     /// One whole message between a socket and a peer.
     pub fn datagram(&mut self, conn: Conn, facts: Facts, from: Side, at_ns: i64, data: &[u8]) {
         let Some(remote) = facts.remote else { return };
+        self.tap(&Event::Datagram { conn, facts, from, at_ns, data });
         if !self.datagrams.contains_key(&(conn, remote)) && !self.has_room() {
             return;
         }
@@ -242,6 +264,7 @@ impl Tracker {
     }
 
     pub fn close(&mut self, conn: Conn, at_ns: i64) {
+        self.tap(&Event::Close { conn, at_ns });
         let Some(tracked) = self.tracked.get_mut(&conn) else { return };
         tracked.close(at_ns, &mut self.counters.gaps, &mut self.out);
         self.count(conn);
@@ -346,7 +369,8 @@ impl Tracker {
 
     fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {
         let local_is_client = facts.client.or(client) == Some(Side::A);
-        for transaction in self.out.drain(..) {
+        // A request that was before the agent: its answer, as a message of its own, would turn the server into a client.
+        for transaction in self.out.drain(..).filter(|transaction| !http1::is_unasked(transaction)) {
             let pushed = matches!(transaction.initiator, Initiator::Server | Initiator::ServerOneWay);
             let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer) };
             self.counters.transactions += 1;

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import Up, cli
 
@@ -38,14 +37,14 @@ SPANS = [
 def asked(start: Start) -> Callable[..., Any]:
     up = start()
     for table, rows in (("logs", LOGS), ("spans", SPANS)):
-        response = httpx.post(f"{up.url}/api/v1/ingest/{table}", content=ndjson(rows))
+        response = up.client.post(f"/api/v1/ingest/{table}", content=ndjson(rows))
         assert response.status_code == 200, response.text
     secret = [{"timestamp": AT.format(0, 1), "service": "secret", "message": "secret 1", "trace_id": "t1", "span_id": "9", "duration_ns": 1}]
     for table in ("logs", "spans"):
-        httpx.post(f"{up.url}/api/v1/ingest/{table}", content=ndjson(secret), headers={"X-Pulka-Tenant": "other"})
+        up.client.post(f"/api/v1/ingest/{table}", content=ndjson(secret), headers={"X-Pulka-Tenant": "other"})
 
     def ask(method: str, path: str, status: int = 200, tenant: str = "default", **given: Any) -> Any:
-        response = httpx.request(method, f"{up.url}/api/v1/{path}", headers={"X-Pulka-Tenant": tenant}, timeout=60, **given)
+        response = up.client.request(method, f"/api/v1/{path}", headers={"X-Pulka-Tenant": tenant}, timeout=60, **given)
         assert response.status_code == status, response.text
         return response.json()
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a fixture
 from tests.live.conftest import HERE, load
@@ -123,7 +122,7 @@ def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up],
 
     def counted() -> int:
         sql = "SELECT sum(count) AS n FROM metrics WHERE name = 'http.server.request.duration' AND service = '" + NAME + "'"
-        answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
+        answer = up.client.post("/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
         return int((answer.json()["rows"][0]["n"] or 0) if answer.is_success else 0)
 
     eventually(counted, truth.count)

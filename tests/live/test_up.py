@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import Up, cli, free_port, start  # noqa: F401 - a fixture
 from tests.live import kernel
@@ -23,7 +22,7 @@ Serve = Callable[..., tuple[int, int]]
 
 
 def edge(up: Up) -> dict[str, Any]:
-    return dict(httpx.get(f"{up.url}/readyz", timeout=10).json()["edge"])
+    return dict(up.client.get("/readyz", timeout=10).json()["edge"])
 
 
 def watching(up: Up, *, other_than: int = 0) -> int:
@@ -37,7 +36,7 @@ def watching(up: Up, *, other_than: int = 0) -> int:
 
 
 def asked(up: Up, question: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{up.url}/api/v1/{question}", timeout=60).raise_for_status().json())
+    return dict(up.client.get(f"/api/v1/{question}", timeout=60).raise_for_status().json())
 
 
 def eventually(what: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
@@ -141,5 +140,5 @@ def test_where_it_may_not_it_says_why(start: Start) -> None:  # noqa: F811
     up = start(edge_enabled="auto", edge_without="bytes")
     told = eventually(lambda: edge(up), lambda told: told["state"] == "off")
     assert "edge_without" in told["reason"]
-    assert httpx.get(f"{up.url}/readyz").status_code == 200
+    assert up.client.get("/readyz").status_code == 200
     assert "the edge is off" in up.log.read_text()

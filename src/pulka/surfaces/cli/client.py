@@ -32,7 +32,7 @@ def connect(url: str | None) -> Iterator[httpx.Client]:
     """An HTTP client; a server that cannot be reached is Temporary, with the command that starts it."""
     base = base_url(url)
     try:
-        with httpx.Client(base_url=base, timeout=httpx.Timeout(120, connect=5), trust_env=False) as client:
+        with httpx.Client(base_url=base, timeout=httpx.Timeout(120, connect=5), trust_env=False, verify=is_https(base)) as client:
             yield client
     except httpx.ConnectError as error:
         raise errors.Temporary(f"nothing listens at {base}", hint="start Pulka with `pulka up`, or name it with --url") from error

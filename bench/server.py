@@ -132,7 +132,7 @@ def server(state: str | None = None, **settings: object) -> Iterator[Server]:
 
 
 def _wait(found: Server) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             found.request("GET", "/readyz")
             return

@@ -20,6 +20,7 @@ import pulka
 from pulka.errors import Cancelled, NotFound
 
 Start = Callable[..., Up]
+HTTP = httpx.Client(timeout=100)
 ENDLESS = "SELECT sum(a.n * b.n + c.n) FROM logs a, logs b, logs c WHERE a.secret <> 'hunter2'"
 ROWS = [{"n": number, "secret": "x", "service": f"s{number % 5}"} for number in range(3000)]
 
@@ -51,7 +52,7 @@ def until(true: Callable[[], Any]) -> Any:
 
 
 def running(up: Up) -> list[dict[str, Any]]:
-    return list(up.client.get("/api/v1/queries", timeout=30).json()["queries"])
+    return list(HTTP.get(f"{up.url}/api/v1/queries").json()["queries"])
 
 
 def working(up: Up) -> list[dict[str, Any]]:
@@ -61,23 +62,23 @@ def working(up: Up) -> list[dict[str, Any]]:
 def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     told: list[httpx.Response] = []
     ask = {"sql": ENDLESS}, {"Pulka-Query-Id": "mine"}
-    asking = threading.Thread(target=lambda: told.append(up.client.post("/api/v1/query", json=ask[0], headers=ask[1], timeout=100)))
+    asking = threading.Thread(target=lambda: told.append(HTTP.post(f"{up.url}/api/v1/query", json=ask[0], headers=ask[1])))
     asking.start()
     (one,) = until(lambda: working(up))
     assert (one["id"], "hunter2" in one["sql"], one["running_s"] > 0) == ("mine", False, True)
     assert len(children(up)) == 1
     other = {"X-Pulka-Tenant": "other"}
-    assert up.client.get("/api/v1/queries", headers=other).json() == {"queries": []}
-    assert up.client.delete("/api/v1/queries/mine", headers=other).status_code == 404
-    assert up.client.get("/api/v1/queries/mine").json()["id"] == "mine"
-    assert up.client.delete("/api/v1/queries/mine").status_code == 200
+    assert HTTP.get(f"{up.url}/api/v1/queries", headers=other).json() == {"queries": []}
+    assert HTTP.delete(f"{up.url}/api/v1/queries/mine", headers=other).status_code == 404
+    assert HTTP.get(f"{up.url}/api/v1/queries/mine").json()["id"] == "mine"
+    assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 200
     asking.join(30)
     assert (told[0].status_code, told[0].json()["kind"]) == (409, "cancelled")
     until(lambda: not children(up) and not running(up))
-    assert up.client.delete("/api/v1/queries/mine").status_code == 404
-    answer = up.client.post("/api/v1/query", json={"sql": "SELECT count(*) AS n FROM logs"}, headers={"Pulka-Query-Id": "next"})
+    assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 404
+    answer = HTTP.post(f"{up.url}/api/v1/query", json={"sql": "SELECT count(*) AS n FROM logs"}, headers={"Pulka-Query-Id": "next"})
     assert (answer.headers["Pulka-Query-Id"], answer.json()["stats"]["id"], answer.json()["rows"]) == ("next", "next", [{"n": 3000}])
-    assert up.client.post("/api/v1/query", json={"sql": "SELECT 1"}, headers={"Pulka-Query-Id": "no id"}).status_code == 400
+    assert HTTP.post(f"{up.url}/api/v1/query", json={"sql": "SELECT 1"}, headers={"Pulka-Query-Id": "no id"}).status_code == 400
 
 
 @pytest.mark.parametrize("sql", [ENDLESS, "SELECT n, repeat('x', 1000) AS t FROM logs ORDER BY t"])
@@ -137,9 +138,9 @@ def test_python_cancels(up: Up) -> None:
 def test_the_same_question_twice_over_fragments(start: Start) -> None:
     up = start(flush_age_s=0.1)
     up.ingest("logs", ndjson(ROWS))
-    until(lambda: up.client.get("/api/v1/tables").json()["tables"][0]["fragments"])
+    until(lambda: HTTP.get(f"{up.url}/api/v1/tables").json()["tables"][0]["fragments"])
     ask = {"sql": "SELECT service, count(*) AS n FROM logs GROUP BY service ORDER BY service"}
-    first, again = (up.client.post("/api/v1/query", json=ask).json() for _ in range(2))
+    first, again = (HTTP.post(f"{up.url}/api/v1/query", json=ask).json() for _ in range(2))
     assert first["rows"] == again["rows"]
     assert (first["stats"]["cached"], again["stats"]["cached"], again["stats"]["bytes_scanned"]) == (False, True, 0)
     up.ingest("logs", ndjson(ROWS[:1]))

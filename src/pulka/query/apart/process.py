@@ -82,9 +82,14 @@ class Apart:
                 self._process.kill()
 
     async def end(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill it, and wait until it is gone. What it wrote and nobody read would hide its end from asyncio."""
         self.close()
-        await self._process.wait()
+        await asyncio.gather(self._drained(), self._process.wait())
+
+    async def _drained(self) -> None:
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(1 << 20):
+            pass
 
     async def _ended(self) -> PulkaError:
         """Why it ended before its answer: what it cannot allocate, and a stack that is too deep, end it by a signal."""

@@ -22,7 +22,7 @@ Run = Callable[[str], pa.Table]
 
 def peer(engine: str, files: Files, queries: Mapping[str, str], rounds: int, cold: bool = False) -> dict[str, Asked]:
     """Ask a peer; empty when it is not installed. A query that does not end within minutes ends it, and what comes after is missing."""
-    if importlib.util.find_spec(engine.partition(" ")[0]) is None:
+    if importlib.util.find_spec(engine) is None:
         return {}
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

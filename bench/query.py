@@ -38,7 +38,7 @@ def main() -> None:
     given = arguments.parse_args()
     queries = [query for query in QUERIES if given.only in query.name]
     trace = incident.some_trace(given.lines)
-    with server(str(incident.kept(given.lines, again=given.again)), search_bytes_max=64 << 20) as lake:
+    with server(str(incident.kept(given.lines, again=given.again))) as lake:
         files = lake.files()
         everything = [] if given.no_cold else lake.fragments()
         answers = {"pulka": ours(lake, {query.name: said(query, "pulka", trace) for query in queries}, given.rounds, everything)}

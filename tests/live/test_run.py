@@ -23,9 +23,16 @@ NAME = f"live-{os.getpid()}"  # whatever else is tested on this machine at the s
 Run = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture(autouse=True)
-def named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_SERVICE_NAME", NAME)
+@pytest.fixture
+def serve_named(serve: Callable[..., tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, int]]:
+    """Only the server has the name, not what else a test starts."""
+
+    def begin(*command: str | Path) -> tuple[int, int]:
+        with monkeypatch.context() as own:
+            own.setenv("OTEL_SERVICE_NAME", NAME)
+            return serve(*command)
+
+    return begin
 
 
 @pytest.fixture
@@ -92,8 +99,8 @@ def eventually(question: Callable[[], Any], wanted: Any) -> None:
     assert question() == wanted
 
 
-def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
-    port, _ = serve(PYTHON, HERE / "server.py")
+def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve_named: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
+    port, _ = serve_named(PYTHON, HERE / "server.py")
     away = free_port()
     agent = run(f"http://127.0.0.1:{away}")
     truth = load(port, 2, 700, "--rate", "700")
@@ -113,10 +120,10 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable
         receiver.server.server_close()
 
 
-def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
+def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
     otlp = free_port()
     up = start(otlp_http_listen=f"127.0.0.1:{otlp}")
-    port, _ = serve(PYTHON, HERE / "server.py")
+    port, _ = serve_named(PYTHON, HERE / "server.py")
     run(f"http://127.0.0.1:{otlp}")
     truth = load(port, 2, 200)
 

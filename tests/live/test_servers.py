@@ -77,8 +77,9 @@ def test_pgbench(mode: str, home: Path) -> None:
         with watched(port, home) as seen:
             done = subprocess.run([*options, "-n", "-c", "4", "-t", "150", "-M", mode, "postgres"], check=True, capture_output=True, text=True)
     made = int(re.search(r"processed: (\d+)/", done.stdout).group(1))  # type: ignore[union-attr]
-    ours = Counter(row["operation"] for row in seen.rows("postgresql"))
-    assert {name: ours[name] for name in ("BEGIN", "UPDATE", "SELECT", "INSERT", "END")} == {"BEGIN": made, "UPDATE": 3 * made, "SELECT": made + 1, "INSERT": made, "END": made}
+    of_benchmark = [row for row in seen.rows("postgresql") if row["operation"] != "SELECT" or "abalance" in str(row["target"])]
+    ours = Counter(row["operation"] for row in of_benchmark if row["operation"] not in ("CONNECT", "PREPARE"))
+    assert ours == {"BEGIN": made, "UPDATE": 3 * made, "SELECT": made, "INSERT": made, "END": made}
     proven("protocol", "postgresql", f"PostgreSQL {version(str(binaries / 'postgres'), '--version')}, pgbench", 7 * made)
 
 

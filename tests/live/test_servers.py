@@ -164,8 +164,8 @@ def test_mqtt(home: Path) -> None:
     lines = "".join(f"secret {number}\n" for number in range(200))
     target = ["-h", "127.0.0.1", "-p", str(port), "-t", "orders/new"]
     with server([program("mosquitto"), "-c", str(home / "conf")], port), watched(port, home) as seen:
-        for version, quality in (("mqttv31", "0"), ("mqttv311", "1"), ("mqttv5", "2")):
-            options = [*target, "-V", version, "-q", quality]
+        for protocol, quality in (("mqttv31", "0"), ("mqttv311", "1"), ("mqttv5", "2")):
+            options = [*target, "-V", protocol, "-q", quality]
             with subprocess.Popen([program("stdbuf"), "-oL", program("mosquitto_sub"), *options, "-q", "1", "-C", "200", "-d"], stdout=subprocess.PIPE, text=True) as subscriber:
                 assert subscriber.stdout and any("SUBACK" in line for line in subscriber.stdout)
                 subprocess.run([program("mosquitto_pub"), *options, "-l"], input=lines, text=True, check=True)

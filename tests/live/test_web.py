@@ -72,7 +72,7 @@ def test_nginx_within_tls(protocol: str, options: list[str], home: Path, certifi
         with watched(port, home) as seen:
             truth = h2load(*options, home=home, port=port, scheme="https")
         plaintext = seen.plaintext(is_client=False)
-    assert statuses(plaintext, protocol) == truth.statuses
+    assert statuses(plaintext, protocol) == truth.statuses, (seen.agent.said["drops"], seen.agent.said["counters"])
     assert statuses(seen.plaintext(is_client=True), protocol) == truth.statuses
     proven("tls", "OpenSSL", f"{version('openssl', 'version')}: nginx, h2load", truth.count)
 

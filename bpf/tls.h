@@ -162,7 +162,7 @@ PLAINTEXT(968)
 PLAINTEXT(4040)
 
 /* A TLS record holds 16 KB. */
-#define PLAINTEXT_PIECES 4
+#define PLAINTEXT_PIECES 5
 
 INLINE void tell(struct plaintext_record *fixed, u64 from, u32 length, struct control *set)
 {

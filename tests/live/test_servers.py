@@ -77,8 +77,9 @@ def test_pgbench(mode: str, home: Path) -> None:
         with watched(port, home) as seen:
             done = subprocess.run([*options, "-n", "-c", "4", "-t", "150", "-M", mode, "postgres"], check=True, capture_output=True, text=True)
     made = int(re.search(r"processed: (\d+)/", done.stdout).group(1))  # type: ignore[union-attr]
-    ours = Counter(row["operation"] for row in seen.rows("postgresql"))
-    assert {name: ours[name] for name in ("BEGIN", "UPDATE", "SELECT", "INSERT", "END")} == {"BEGIN": made, "UPDATE": 3 * made, "SELECT": made + 1, "INSERT": made, "END": made}
+    of_benchmark = [row for row in seen.rows("postgresql") if row["operation"] != "SELECT" or "abalance" in str(row["target"])]
+    ours = Counter(row["operation"] for row in of_benchmark if row["operation"] not in ("CONNECT", "PREPARE"))
+    assert ours == {"BEGIN": made, "UPDATE": 3 * made, "SELECT": made, "INSERT": made, "END": made}
     proven("protocol", "postgresql", f"PostgreSQL {version(str(binaries / 'postgres'), '--version')}, pgbench", 7 * made)
 
 
@@ -163,8 +164,8 @@ def test_mqtt(home: Path) -> None:
     lines = "".join(f"secret {number}\n" for number in range(200))
     target = ["-h", "127.0.0.1", "-p", str(port), "-t", "orders/new"]
     with server([program("mosquitto"), "-c", str(home / "conf")], port), watched(port, home) as seen:
-        for version, quality in (("mqttv31", "0"), ("mqttv311", "1"), ("mqttv5", "2")):
-            options = [*target, "-V", version, "-q", quality]
+        for protocol, quality in (("mqttv31", "0"), ("mqttv311", "1"), ("mqttv5", "2")):
+            options = [*target, "-V", protocol, "-q", quality]
             with subprocess.Popen([program("stdbuf"), "-oL", program("mosquitto_sub"), *options, "-q", "1", "-C", "200", "-d"], stdout=subprocess.PIPE, text=True) as subscriber:
                 assert subscriber.stdout and any("SUBACK" in line for line in subscriber.stdout)
                 subprocess.run([program("mosquitto_pub"), *options, "-l"], input=lines, text=True, check=True)

@@ -34,7 +34,8 @@ def h2load(*options: str, home: Path, port: int, scheme: str = "http", requests:
     """Total by h2load, statuses by nginx's log: with pipelining h2load may count an answer twice."""
     log = home / f"access-{back or port}"
     log.write_text("")
-    paths = [f"{scheme}://127.0.0.1:{port}/{'missing' if number % 7 == 0 else f'orders/{number % 20}'}" for number in range(40)]
+    sizes = 4 if "-m" in options else 20  # many large answers at once are seen in part: see docs/design/edge.md
+    paths = [f"{scheme}://127.0.0.1:{port}/{'missing' if number % 7 == 0 else f'orders/{number % sizes}'}" for number in range(40)]
     done = subprocess.run([program("h2load", "nghttp2-client"), "-n", str(requests), *options, *paths], capture_output=True, text=True, check=True, timeout=120)
     total = re.search(r"(\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", done.stdout)
     assert total and total.group(2) == str(requests), done.stdout
@@ -71,7 +72,7 @@ def test_nginx_within_tls(protocol: str, options: list[str], home: Path, certifi
         with watched(port, home) as seen:
             truth = h2load(*options, home=home, port=port, scheme="https")
         plaintext = seen.plaintext(is_client=False)
-    assert statuses(plaintext, protocol) == truth.statuses
+    assert statuses(plaintext, protocol) == truth.statuses, (seen.agent.said["drops"], seen.agent.said["counters"])
     assert statuses(seen.plaintext(is_client=True), protocol) == truth.statuses
     proven("tls", "OpenSSL", f"{version('openssl', 'version')}: nginx, h2load", truth.count)
 

@@ -69,7 +69,14 @@ struct Tracked {
     at_ns: i64,
     judged: bool,
     has_tls: bool,
+    /// It turned out to be TLS, whose plaintext was looked for at so many ticks; None: it is none, or was counted.
+    awaits_plaintext: Option<u8>,
 }
+
+/// As decoders call it.
+const ENCRYPTED: &str = "encrypted (TLS)";
+/// Its library may have to be found first.
+const PLAINTEXT_TICKS: u8 = 9;
 
 /// Why connections show nothing, and what was given up: exported, never silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +111,7 @@ const TAP_BYTES_MAX: usize = 64 << 20;
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
         let connection = Connection::new(transport, facts.client, from_start, limits);
-        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false }
+        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false, awaits_plaintext: None }
     }
 
     fn learn(&mut self, facts: Facts) {
@@ -148,6 +155,17 @@ impl Tracked {
         self.connection.held_bytes() + self.wire.iter().chain(&self.plaintext).map(Flow::held_bytes).sum::<usize>()
     }
 
+    /// Whether its plaintext did not come in all the time there was, told once.
+    fn stays_encrypted(&mut self, is_over: bool) -> bool {
+        let Some(ticks) = &mut self.awaits_plaintext else { return false };
+        *ticks += 1;
+        let decided = self.has_tls || is_over || *ticks > PLAINTEXT_TICKS;
+        if decided {
+            self.awaits_plaintext = None;
+        }
+        decided && !self.has_tls
+    }
+
     /// A decision on whether its bytes are worth copying, made once.
     fn judge(&mut self) -> Option<Verdict> {
         if self.judged {
@@ -159,6 +177,7 @@ impl Tracked {
             self.connection.protocol().map(|_| if self.connection.streams() { Verdict::Whole } else { Verdict::Keep })?
         };
         self.judged = true;
+        self.awaits_plaintext = (self.connection.protocol() == Some("tls") && self.connection.opaque().is_none()).then_some(0);
         Some(verdict)
     }
 }
@@ -267,6 +286,9 @@ impl Tracker {
         self.tap(&Event::Close { conn, at_ns });
         let Some(tracked) = self.tracked.get_mut(&conn) else { return };
         tracked.close(at_ns, &mut self.counters.gaps, &mut self.out);
+        if tracked.stays_encrypted(true) {
+            *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
+        }
         self.count(conn);
         if let Some(tracked) = self.tracked.remove(&conn) {
             self.forget(&tracked.facts, conn);
@@ -278,8 +300,11 @@ impl Tracker {
         let bound = self.bounds;
         let mut held = 0;
         let (mut idle, mut waiting) = (Vec::new(), Vec::new());
-        for (conn, tracked) in &self.tracked {
+        for (conn, tracked) in &mut self.tracked {
             held += tracked.held_bytes();
+            if tracked.stays_encrypted(false) {
+                *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
+            }
             if now_ns - tracked.at_ns > bound.idle_ns {
                 idle.push(*conn);
             } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {

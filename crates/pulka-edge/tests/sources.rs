@@ -199,6 +199,16 @@ fn a_flow_tells_the_process_and_loopback_has_both_ends() {
     assert_eq!(source.held(), 1);
 }
 
+#[test]
+fn tls_without_plaintext_is_counted_once() {
+    let hello = [&[22, 3, 1, 0, 49, 1, 0, 0, 45, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0, 0, 2, 0, 0]].concat();
+    let exchange = vec![vec![(hello, vec![21, 3, 3, 0, 2, 2, 40])]; 3];
+    let (mut source, mut tracker) = (WinDivert::new(TICKS, 1000), Tracker::new(BOUNDS));
+    blocks(&divert(&packets(&exchange, 1460))).for_each(|block| source.block(block, &mut |event| tracker.take(event)));
+    (0..9).for_each(|_| tracker.tick(TICKS.at_ns));
+    assert_eq!(tracker.opaque(), [(0, "encrypted (TLS)", 3)]);
+}
+
 // HTTP.sys
 
 fn etw(id: u16, at: u64, activity: u8, related: u8, data: &[u8]) -> Vec<u8> {

@@ -100,7 +100,7 @@ impl HttpSys {
                 self.requests.get_mut(&header.activity).map(|request| answered(&mut request.transaction, header.at_ns, status))
             }
             10..=14 => self.finish(header, tell),
-            16 | 17 => self.from_cache(header, tell),
+            16 | 17 => self.answered_by_cache(header, tell),
             25 => {
                 let (url, status) = (fields.utf16()?, fields.u16()?);
                 (self.cached.len() < self.entries_max).then(|| self.cached.insert(url, status)).map(|_| ())
@@ -150,7 +150,7 @@ impl HttpSys {
     }
 
     /// What the cache answers at once has no status of its own; what is being put into it goes on to be sent.
-    fn from_cache(&mut self, header: &Header, tell: &mut impl FnMut(Event<'static>)) -> Option<()> {
+    fn answered_by_cache(&mut self, header: &Header, tell: &mut impl FnMut(Event<'static>)) -> Option<()> {
         let request = self.requests.get_mut(&header.activity)?;
         if !request.transaction.status.is_empty() {
             return Some(());

@@ -15,6 +15,7 @@ from pulka import config
 from pulka.errors import Misconfigured, PulkaError
 from pulka.surfaces.cli.client import base_url, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
+from pulka.surfaces.client.problems import is_tls
 
 __all__ = ["doctor"]
 
@@ -102,7 +103,7 @@ def _cache_growth_bytes(settings: config.Settings) -> int:
 def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:
     base = base_url(url)
     try:
-        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
+        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False, verify=is_tls(base))
         ready = answer.is_success
         yield Finding("server", "ok" if ready else "warn", f"{base} answers {answer.status_code}", "" if ready else "see the log of `pulka up`")
         if "json" in answer.headers.get("content-type", ""):

@@ -10,6 +10,7 @@ import httpx
 
 from pulka.clock import SystemClock
 from pulka.model.ids import new_id
+from pulka.surfaces.client.problems import is_tls
 
 __all__ = ["new_query_id", "watched"]
 
@@ -29,7 +30,7 @@ def watched(base_url: str, query_id: str, tenant: str, show: bool | None) -> Ite
     """While this is open, how far the query is stands on stderr (None: on a terminal only). Ctrl-C cancels it."""
     done = threading.Event()
     headers = {"X-Pulka-Tenant": tenant}
-    with httpx.Client(base_url=base_url, timeout=_PATIENCE, headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=base_url, timeout=_PATIENCE, headers=headers, trust_env=False, verify=is_tls(base_url)) as client:
         watcher = threading.Thread(target=_watch, args=(client, f"/api/v1/queries/{query_id}", done), daemon=True)
         if sys.stderr.isatty() if show is None else show:
             watcher.start()

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pulka.clock import SystemClock
 from pulka.errors import BadInput, Misconfigured, Temporary
 from pulka.surfaces.client.outgoing import bodies
-from pulka.surfaces.client.problems import error_of, raise_problem
+from pulka.surfaces.client.problems import error_of, is_tls, raise_problem
 from pulka.surfaces.client.result import Answer, Result, table_html
 
 __all__ = ["Connection", "Ingested", "Moment", "open_connection"]
@@ -200,7 +200,7 @@ class Connection:
 def open_connection(target: str | os.PathLike[str], *, tenant: str, create: bool) -> Connection:
     """By URL, or by directory in this process. Misconfigured when a server holds the directory, or there is none and `create` is not set."""
     if isinstance(target, str) and "://" in target:
-        return Connection(httpx.Client(base_url=target.rstrip("/"), timeout=_TIMEOUT, trust_env=False), tenant, target.rstrip("/"))
+        return Connection(httpx.Client(base_url=target.rstrip("/"), timeout=_TIMEOUT, trust_env=False, verify=is_tls(target)), tenant, target.rstrip("/"))
     directory = Path(target).expanduser()
     if not directory.is_dir() and not create:
         raise Misconfigured(f"there is no state directory {directory}", hint="name one, or make one with create=True")
@@ -208,7 +208,7 @@ def open_connection(target: str | os.PathLike[str], *, tenant: str, create: bool
 
     lake = Embedded(directory)
     atexit.register(lake.close)
-    client = httpx.Client(base_url="http://pulka", transport=httpx.HTTPTransport(uds=lake.socket), timeout=_TIMEOUT)
+    client = httpx.Client(base_url="http://pulka", transport=httpx.HTTPTransport(uds=lake.socket, verify=False), timeout=_TIMEOUT)
     return Connection(client, tenant, str(directory), lake.close)
 
 

@@ -63,7 +63,7 @@ check: setup ## linters, types, and the unit tests
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
 	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock
-	for file in ingest query search compare tail memory compaction locality merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
+	for file in ingest ten query search compare tail memory compaction locality merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
 
 bpf: $(BIN)/.synced ## compile bpf/ into the object that the package ships
 	$(BIN)/python bpf/build.py src/pulka/edge/bpf/edge.bpf.o
@@ -78,7 +78,7 @@ docs: setup ## write the generated pages of docs/
 	$(BIN)/python -m pulka.surfaces.cli.reference docs
 
 fuzz: ## run every fuzz target for a minute (needs cargo-fuzz and a nightly toolchain)
-	for crate in pulka-core pulka-l7; do \
+	for crate in pulka-core pulka-l7 pulka-edge; do \
 	  (cd crates/$$crate && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done) || exit 1; done
 
 lock: | $(UV) ## resolve the dependencies anew

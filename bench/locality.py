@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 from data import bodies, logs
-from query import peer
+from peers import peer
 from server import Server, server
 from table import markdown
 
@@ -65,11 +65,12 @@ def _hour(pieces: list[bytes], hour: int) -> Iterator[bytes]:
 
 def _measured(lake: Server, queries: dict[str, str], rounds: int) -> dict[str, list[object]]:
     """Cells of each query, after its answer is DuckDB's."""
-    oracle = peer("duckdb", lake.fragments(), queries, 1)
+    oracle = peer("duckdb", lake.files(), queries, 1)
     cells: dict[str, list[object]] = {}
     for name, sql in queries.items():
         answer = json.loads(lake.query(sql))
-        assert answer["rows"] == oracle[name][1], f"{name}: {answer['rows']} by Pulka, {oracle[name][1]} by DuckDB"
+        expected = oracle[name].answer.to_pylist()
+        assert answer["rows"] == expected, f"{name}: {answer['rows']} by Pulka, {expected} by DuckDB"
         cells[name] = [*_times(lake, sql, rounds), *_funnel(lake, sql)]
     return cells
 

@@ -1,140 +1,110 @@
-"""Ten log queries over the same sorted Parquet files: total CPU of Pulka's server beside DuckDB, Polars, chDB and bare DataFusion.
+"""Forty-odd log and trace queries over 20M log lines and 4M spans: Pulka's server beside DuckDB, Polars and chDB on the same Parquet files.
 
-Pulka answers over HTTP from its own fragments; the peers read these very files, each in a process of its own. Every answer is
-compared with DuckDB's. The best of `--rounds` runs of each query counts, as CPU-seconds.
+Every answer of every engine is compared with DuckDB's. Pulka answers over HTTP from its own fragments, the peers read these very files, each
+in a process of its own with two threads. Cold is the first run after `posix_fadvise` dropped the files from the page cache, in a process
+that has answered other queries; hot is the best of `--rounds` runs after it. Two questions that SQL has no words for stand at the end.
 """
 
 import argparse
-import importlib.util
 import json
-import re
-import subprocess
-import sys
+from collections.abc import Iterator, Mapping, Sequence
 
-from data import bodies, logs
+import incident
+from answers import differ, plain
+from measure import Asked, measured, ours
+from peers import Files, peer
+from queries import GROUPS, QUERIES, Query, said
 from server import Server, server
 from table import markdown
 
-QUERIES = {
-    "needle": "SELECT count(*) AS n FROM {t} WHERE message LIKE '%payment 4711 authorised%'",
-    "substring": "SELECT count(*) AS n FROM {t} WHERE message LIKE '%connection reset%'",
-    "trace id": "SELECT count(*) AS n FROM {t} WHERE trace_id = '{trace}'",
-    "errors by service": "SELECT service, count(*) AS n FROM {t} WHERE severity = 'ERROR' GROUP BY service ORDER BY n DESC, service LIMIT 10",
-    "one service": "SELECT count(*) AS n FROM {t} WHERE service = 'web-3' AND severity = 'ERROR'",
-    "count by severity": "SELECT severity, count(*) AS n FROM {t} GROUP BY severity ORDER BY severity",
-    "histogram": "SELECT date_trunc('minute', timestamp) AS m, count(*) AS n FROM {t} WHERE service = 'api-5' GROUP BY 1 ORDER BY 1",
-    "newest 100": "SELECT timestamp, message FROM {t} WHERE severity = 'ERROR' ORDER BY timestamp DESC LIMIT 100",
-    "distinct traces": "SELECT count(DISTINCT trace_id) AS n FROM {t} WHERE service = 'db-1'",
-    "slowest mean": "SELECT service, avg(duration_ms) AS mean FROM {t} GROUP BY service ORDER BY mean DESC LIMIT 5",
+ENGINES = ("duckdb", "polars", "chdb")
+_MINUTES = {"start": "2026-01-01T03:10:00Z", "end": "2026-01-01T03:20:00Z"}
+_HOUR = {"start": "2026-01-01T02:10:00Z", "end": "2026-01-01T03:10:00Z"}
+QUESTIONS = {
+    "compare the minutes with the hour before": ("/api/v1/compare", {"selection": _MINUTES, "baseline": _HOUR}),
+    "patterns of a service's errors": ("/api/v1/patterns", {"where": "service = 'api-5' AND severity = 'ERROR'"}),
 }
-
-RUNNER = '''
-import json, resource, sys
-files, queries, rounds, engine = json.loads(sys.argv[1])
-def cpu():
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-if engine == "duckdb":
-    import duckdb
-    c = duckdb.connect(); c.execute("SET threads=2"); c.execute("SET TimeZone='UTC'")
-    c.execute(f"CREATE VIEW logs AS SELECT * REPLACE (timestamp::TIMESTAMP_NS AS timestamp) FROM read_parquet({files!r}, union_by_name=true)")
-    run = lambda q: c.execute(q).to_arrow_table().to_pylist()
-elif engine == "polars":
-    import polars as pl
-    c = pl.SQLContext(logs=pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore"))
-    run = lambda q: c.execute(q, eager=True).rows()
-elif engine == "chdb":
-    from chdb import session
-    c = session.Session()
-    whole = " UNION ALL ".join(f"SELECT * FROM file('{f}', Parquet)" for f in files)
-    run = lambda q: c.query(q.replace("FROM logs", f"FROM ({whole})"), "JSONCompact").bytes()
-else:
-    from datafusion import SessionConfig, SessionContext
-    c = SessionContext(SessionConfig().set("datafusion.execution.parquet.pushdown_filters", "true").set("datafusion.execution.parquet.reorder_filters", "true").with_target_partitions(2))
-    one = [c.read_parquet(f) for f in files]
-    whole = one[0]
-    for more in one[1:]: whole = whole.union(more)
-    c.register_view("logs", whole)
-    run = lambda q: c.sql(q).collect()
-answer = {}
-for name, q in queries.items():
-    best = None
-    try:
-        for _ in range(rounds):
-            before = cpu(); rows = run(q); used = cpu() - before
-            best = used if best is None else min(best, used)
-        answer[name] = (best, [{k: str(v) if hasattr(v, "year") else v for k, v in row.items()} for row in rows] if engine == "duckdb" else None)
-    except Exception as error:
-        answer[name] = (None, str(error)[:100])
-print(json.dumps(answer))
-'''
-
-
-def ours(lake: Server, queries: dict[str, str], rounds: int) -> dict[str, float]:
-    """Best CPU-seconds of each query."""
-    best: dict[str, float] = {}
-    for name, sql in queries.items():
-        for _ in range(rounds):
-            before = lake.cpu_s()
-            for _ in range(3):  # the kernel counts CPU in ticks of 10 ms: three in one reading
-                lake.query(sql, "ndjson")
-            used = (lake.cpu_s() - before) / 3
-            best[name] = min(best.get(name, used), used)
-    return best
-
-
-Answers = dict[str, tuple[float | None, list[dict[str, object]] | str | None]]
-
-
-def _compare(lake: Server, queries: dict[str, str], oracle: Answers) -> None:
-    """Every answer is DuckDB's."""
-    for name, (used, expected) in oracle.items():
-        assert used is not None, f"DuckDB fails at {name}: {expected}"
-        rows = json.loads(lake.query(queries[name]))["rows"]
-        assert [_plain(row) for row in rows] == [_plain(row) for row in expected], name
-
-
-def _plain(row: dict[str, object]) -> dict[str, object]:
-    """Times to the microsecond and floats to nine digits, as both sides print them."""
-    times = {k: re.sub(r"[TZ]|\+00:00|\.0+(?=Z|\+|$)", " ", str(v)).strip()[:26] for k, v in row.items() if k in ("timestamp", "m")}
-    return {k: times.get(k) or (float(f"{v:.9g}") if isinstance(v, float) else v) for k, v in row.items()}
-
-
-def peer(engine: str, files: list[str], queries: dict[str, str], rounds: int) -> Answers:
-    """Best CPU-seconds of each query in a process of its own; empty when the peer is not installed."""
-    if importlib.util.find_spec(engine) is None:
-        return {}
-    command = [sys.executable, "-c", RUNNER, json.dumps([files, queries, rounds, engine])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
 
 
 def main() -> None:
-    """Load, compact, ask."""
+    """Load once, ask everybody, compare, print."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rows", type=int, default=4_000_000)
+    arguments.add_argument("--lines", type=int, default=20_000_000, help="log lines; the data set is kept in ~/.cache/pulka/bench, 1 GB with the default")
+    arguments.add_argument("--again", action="store_true", help="make the data set again, as after a change of the fragments")
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--no-cold", action="store_true", help="leave out the runs with an empty page cache")
+    arguments.add_argument("--only", default="", help="queries whose name has this text")
+    arguments.add_argument("--engines", default=",".join(ENGINES))
     given = arguments.parse_args()
-    with server(flush_age_s=5, compaction_idle_s=6, query_rows=1000) as lake:
-        lake.send("/api/v1/ingest/logs", bodies(logs(given.rows)))
-        lake.settle()
-        files = lake.fragments()
-        trace = json.loads(lake.query("SELECT trace_id FROM logs LIMIT 1"))["rows"][0]["trace_id"]
-        queries = {name: sql.replace("{t}", "logs").replace("{trace}", trace) for name, sql in QUERIES.items()}
-        mine = ours(lake, queries, given.rounds)
-        peers = {engine: peer(engine, files, queries, given.rounds) for engine in ("duckdb", "polars", "chdb", "datafusion")}
-        _compare(lake, queries, peers["duckdb"])
-    _print(given.rows, len(files), mine, peers)
+    queries = [query for query in QUERIES if given.only in query.name]
+    trace = incident.some_trace(given.lines)
+    with server(str(incident.kept(given.lines, again=given.again))) as lake:
+        files = lake.files()
+        everything = [] if given.no_cold else lake.fragments()
+        answers = {"pulka": ours(lake, {query.name: said(query, "pulka", trace) for query in queries}, given.rounds, everything)}
+        questions = {name: asked(lake, everything, *question, given.rounds) for name, question in QUESTIONS.items() if given.only in name}
+    for engine in filter(None, given.engines.split(",")):
+        answers[engine] = peer(engine, files, {query.name: said(query, engine, trace) for query in queries}, given.rounds, cold=not given.no_cold)
+    least, most = (peer("duckdb", files, {query.name: said(query, dialect, trace) for query in queries if query.approximate}, 1) for dialect in ("least", "most"))
+    wrong = list(differences(queries, answers, least, most))
+    print(report(given.lines, files, queries, answers, questions))
+    assert not wrong, "\n".join(wrong)
 
 
-def _print(rows: int, files: int, mine: dict[str, float], peers: dict[str, Answers]) -> None:
-    table: list[list[object]] = []
-    for name in QUERIES:
-        cells = [_ms(peers[engine].get(name, (None, None))[0]) for engine in peers]
-        table.append([name, _ms(mine[name]), *cells])
-    totals = [sum(v[0] for v in p.values() if v[0]) if p and all(v[0] for v in p.values()) else None for p in peers.values()]
-    table.append(["**total**", f"**{_ms(sum(mine.values()))}**", *(_ms(total) for total in totals)])
-    print(markdown(f"Ten queries over {rows:,} rows in {files} fragments, CPU ms", ["query", "pulka", *peers], table))
+def asked(lake: Server, files: Sequence[str], path: str, body: dict[str, object], rounds: int) -> Asked:
+    """Ask Pulka a question that is no SQL."""
+    ask = lambda: json.loads(lake.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"}))  # noqa: E731
+    return measured(ask, lake.cpu_s, rounds, files)
+
+
+def differences(queries: Sequence[Query], answers: dict[str, dict[str, Asked]], least: dict[str, Asked], most: dict[str, Asked]) -> Iterator[str]:
+    """What is not DuckDB's answer, in words; of approximate ones, what is not between two of its answers."""
+    for query in queries:
+        low, high = (bound.get(query.name) or answers["duckdb"][query.name] for bound in (least, most))
+        for engine, found in answers.items():
+            if query.name in found:
+                one = found[query.name]
+                wrong = one.error or low.error or differ(plain(one.answer), plain(low.answer), plain(high.answer))
+                if wrong:
+                    yield f"{query.name}: {engine}: {wrong}"
+
+
+def report(
+    lines: int, files: Files, queries: Sequence[Query], answers: dict[str, dict[str, Asked]], questions: dict[str, Asked],
+    groups: Mapping[str, Sequence[Query]] = GROUPS,
+) -> str:  # fmt: skip
+    """Two tables: each query hot, and sums, cold and hot."""
+    columns = [*answers, "pulka / best peer"]
+    rows = [[query.name, *_cells(answers, [query.name], "hot", "cpu_s")] for query in queries]
+    rows += [[name, _ms(one.hot and one.hot.cpu_s), *["-"] * len(answers)] for name, one in questions.items()]
+    title = f"{len(queries)} queries over {lines:,} lines, {sum(map(len, files.values()))} files, hot: CPU ms"
+    return markdown(title, ["query", *columns], rows) + "\n" + markdown("Sums of what all could answer", ["", *columns], list(_sums(queries, answers, groups)))
+
+
+def _sums(queries: Sequence[Query], answers: dict[str, dict[str, Asked]], groups: Mapping[str, Sequence[Query]]) -> Iterator[list[str]]:
+    common = [query.name for query in queries if all(_used(found.get(query.name), "hot", "cpu_s") for found in answers.values())]
+    for title, group in groups.items():
+        yield [title, *_cells(answers, [query.name for query in group if query.name in common], "hot", "cpu_s")]
+    for run, what, title in [("hot", "cpu_s", "all, CPU ms"), ("hot", "wall_s", "all, wall ms"), ("cold", "cpu_s", "all cold, CPU ms"), ("cold", "wall_s", "all cold, wall ms")]:
+        yield [f"**{title}**", *_cells(answers, common, run, what)]
+
+
+def _cells(answers: dict[str, dict[str, Asked]], names: Sequence[str], run: str, what: str) -> list[str]:
+    """The sum over some queries by each engine, in ms, and Pulka's share of the least of the others."""
+    sums = {engine: _sum([_used(found.get(name), run, what) for name in names]) for engine, found in answers.items()}
+    peers = [used for engine, used in sums.items() if engine != "pulka" and used]
+    mine = sums["pulka"]
+    return [*map(_ms, sums.values()), f"{mine / min(peers):.2f}" if mine and peers else "-"]
+
+
+def _sum(used: Sequence[float | None]) -> float | None:
+    known = [one for one in used if one is not None]
+    return sum(known) if known and len(known) == len(used) else None
+
+
+def _used(one: Asked | None, run: str, what: str) -> float | None:
+    used = getattr(one, run, None)
+    return None if used is None else float(getattr(used, what))
 
 
 def _ms(seconds: float | None) -> str:

@@ -9,7 +9,8 @@ import json
 import tempfile
 
 from data import bodies, logs
-from query import ours, peer
+from measure import Asked, ours
+from peers import peer
 from server import Server, server
 from table import markdown
 
@@ -43,12 +44,12 @@ def main() -> None:
         with server(state, search_bytes_max=0) as lake:
             scanned = ours(lake, queries, given.rounds)
             plain = {name: _answer(lake, sql)["rows"] for name, sql in queries.items()}
-        peers = {engine: peer(engine, files, queries, given.rounds) for engine in ("duckdb", "polars")}
+        peers = {engine: peer(engine, {"logs": files}, queries, given.rounds) for engine in ("duckdb", "polars")}
     assert plain == {name: answer["rows"] for name, answer in told.items()}, "the search scan changes an answer"
-    for name, (_, answer) in peers["duckdb"].items():
-        assert answer == plain[name], f"{name}: {answer} by DuckDB, {plain[name]} by Pulka"
+    for name, asked in peers["duckdb"].items():
+        assert asked.answer.to_pylist() == plain[name], f"{name}: {asked.answer} by DuckDB, {plain[name]} by Pulka"
     rows = [
-        [name, *map(_ms, (searched[name], scanned[name], peers["duckdb"].get(name, (None,))[0], peers["polars"].get(name, (None,))[0])), _read(told[name]["stats"])]
+        [name, *(_ms(one.get(name)) for one in (searched, scanned, *peers.values())), _read(told[name]["stats"])]
         for name in queries
     ]  # fmt: skip
     title = f"Searches of {given.rows:,} rows in {len(files)} fragments, CPU ms"
@@ -59,8 +60,8 @@ def _answer(lake: Server, sql: str) -> dict[str, dict[str, object]]:
     return json.loads(lake.query(sql))
 
 
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.0f}"
+def _ms(asked: Asked | None) -> str:
+    return "-" if asked is None or asked.hot is None else f"{asked.hot.cpu_s * 1000:.0f}"
 
 
 def _read(stats: dict[str, object]) -> str:

@@ -74,12 +74,11 @@ SEC("tp_btf/inet_sock_set_state") int conn_state(u64 *ctx)
 		struct conn *conn = conn_of(sk);
 		if (conn) {
 			conn->role = before == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
-			if (!conn->own)
-				announce(KIND_OPEN, sk, conn, set);
+			announce(KIND_OPEN, sk, conn, set); /* the agent's too: whom it sends to should know who that is */
 		}
 	} else if (after == TCP_CLOSE) {
 		struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-		if (conn && conn->cookie && !conn->own)
+		if (conn && conn->cookie)
 			announce(KIND_CLOSE, sk, conn, set);
 	}
 	return 0;

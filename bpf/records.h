@@ -42,9 +42,9 @@ struct conn_record {
 	u32 state;
 };
 
+/* KIND_DATAGRAM. The process is that which sends; who receives is told of by what it sends back. */
 struct datagram_record {
-	struct head head;
-	struct endpoints ends;
+	struct conn_record conn;
 	u8 data[512];
 };
 
@@ -63,7 +63,7 @@ struct conn {
 	u8 tls;          /* its bytes begin as TLS records do */
 };
 
-enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2 };
+enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2, MODE_WHOLE = 3 };
 
 /* Set by user space; read by every program. */
 struct control {
@@ -73,6 +73,7 @@ struct control {
 	u32 head_bytes;  /* captured of each packet beyond that */
 	u32 ask_bytes;   /* captured before a verdict is looked for */
 	u32 watermark_bytes;
+	u32 first_bytes; /* captured whole of a connection without a verdict */
 };
 
 enum drop { DROP_RING = 0, DROP_STORAGE = 1, DROP_HEADER = 2, DROP_COPY = 3, DROP_BUDGET = 4, DROP_RETRANSMIT = 5, DROP_COUNT = 8 };

@@ -13,8 +13,18 @@ struct registers {
 	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
 
-/* What the probed function is, in the cookie of its probe: bit 0: it writes; bits 1-2: how it tells the number of bytes. */
-enum { TLS_WRITES = 1, TLS_RETURNS = 0, TLS_FOURTH = 2, TLS_FIFTH = 4 };
+/* What the probed function is, in the cookie of its probe: bit 0: it writes; bits 1-2: how it tells the number of bytes (Rust
+ * returns a tag, 0 when it went well, and the number); bit 3: its buffer is a table of buffers; bit 4: its first argument points to the
+ * pointer to the session. */
+enum { TLS_WRITES = 1, TLS_RETURNS = 0, TLS_FOURTH = 2, TLS_FIFTH = 4, TLS_RUST = 6, TLS_TOLD = 6, TLS_TABLE = 8, TLS_INDIRECT = 16 };
+
+struct buffer {
+	u64 data;
+	u64 length;
+};
+
+/* Of a table of buffers. */
+#define TLS_BUFFERS_MAX 8
 
 struct call {
 	u64 session; /* the library's object for a connection */
@@ -152,7 +162,7 @@ PLAINTEXT(968)
 PLAINTEXT(4040)
 
 /* A TLS record holds 16 KB. */
-#define PLAINTEXT_PIECES 4
+#define PLAINTEXT_PIECES 5
 
 INLINE void tell(struct plaintext_record *fixed, u64 from, u32 length, struct control *set)
 {
@@ -201,6 +211,46 @@ INLINE void told(struct session *session, struct session_key *key, u64 conn, u8 
 	tell(&fixed, buffer, length, set);
 }
 
+INLINE void told_table(struct session *session, struct session_key *key, u64 conn, u8 direction, struct call *call, u32 length, struct control *set)
+{
+	for (u32 index = 0; index < TLS_BUFFERS_MAX && index < call->asked && length > 0; index++) {
+		struct buffer buffer = {};
+		if (bpf_probe_read_user(&buffer, sizeof buffer, (void *)(call->buffer + index * sizeof buffer)))
+			return;
+		u32 part = buffer.length < length ? buffer.length : length;
+		if (part)
+			told(session, key, conn, direction, buffer.data, part, set);
+		length -= part;
+	}
+}
+
+/* What a call wrote or read, of the connection it used, or the one its thread uses before or after. */
+INLINE void tls_piece(struct call *call, u64 thread, u32 length, struct control *set)
+{
+	u8 direction = call->what & TLS_WRITES ? EGRESS : INGRESS;
+	struct session_key key = { .session = call->session, .tgid = thread >> 32 };
+	struct session *session = session_of(&key);
+	if (!session)
+		return;
+	u64 conn = call->nested;
+	if (conn) {
+		session->conn = conn;
+	} else if (direction == INGRESS) {
+		struct received *received = bpf_map_lookup_elem(&tls_received, &thread);
+		if (received && received->fresh) {
+			received->fresh = 0;
+			session->conn = received->conn;
+		}
+		conn = session->conn;
+	} else {
+		bpf_map_update_elem(&tls_sending, &thread, &key, 0);
+	}
+	if (call->what & TLS_TABLE)
+		told_table(session, &key, conn, direction, call, length, set);
+	else
+		told(session, &key, conn, direction, call->buffer, length, set);
+}
+
 SEC("uprobe") int tls_enter(struct registers *registers)
 {
 	struct control *set = control();
@@ -215,6 +265,8 @@ SEC("uprobe") int tls_enter(struct registers *registers)
 	UNKNOWN(fourth);
 	UNKNOWN(fifth);
 	call.told = what & TLS_FIFTH ? fifth : fourth;
+	if (what & TLS_INDIRECT && bpf_probe_read_user(&call.session, sizeof call.session, (void *)registers->di))
+		return 0;
 	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
 	return 0;
 }
@@ -229,7 +281,11 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
 	struct call call = *found;
 	bpf_map_delete_elem(&tls_calls, &thread);
 	s64 length = (s32)registers->ax;
-	if (call.what & (TLS_FOURTH | TLS_FIFTH)) {
+	if ((call.what & TLS_TOLD) == TLS_RUST) {
+		if ((u32)registers->ax)
+			return 0;
+		length = registers->dx;
+	} else if (call.what & TLS_TOLD) {
 		u64 told = 0;
 		if (length != 1 || bpf_probe_read_user(&told, sizeof told, (void *)call.told))
 			return 0;
@@ -237,24 +293,36 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
 	}
 	if (length <= 0 || length > 1 << 30)
 		return 0;
-	u8 direction = call.what & TLS_WRITES ? EGRESS : INGRESS;
-	struct session_key key = { .session = call.session, .tgid = thread >> 32 };
-	struct session *session = session_of(&key);
-	if (!session)
+	tls_piece(&call, thread, length, set);
+	return 0;
+}
+
+/* rustls lends what it has decrypted (`into_first_chunk`: a slice, returned in memory, without an address when there is none), and is then
+ * told how much of it was taken. */
+SEC("uretprobe") int rust_chunk(struct registers *registers)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct control *set = control();
+	if (!set || set->paused || thread >> 32 == set->self_tgid)
 		return 0;
-	u64 conn = call.nested;
-	if (conn) {
-		session->conn = conn;
-	} else if (direction == INGRESS) {
-		struct received *received = bpf_map_lookup_elem(&tls_received, &thread);
-		if (received && received->fresh) {
-			received->fresh = 0;
-			session->conn = received->conn;
-		}
-		conn = session->conn;
-	} else {
-		bpf_map_update_elem(&tls_sending, &thread, &key, 0);
-	}
-	told(session, &key, conn, direction, call.buffer, length, set);
+	struct call call = {};
+	if (bpf_probe_read_user(&call.buffer, sizeof call.buffer, (void *)registers->ax) || !call.buffer)
+		return 0;
+	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
+	return 0;
+}
+
+SEC("uprobe") int rust_consume(struct registers *registers)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct call *found = bpf_map_lookup_elem(&tls_calls, &thread);
+	struct control *set = control();
+	if (!found || !set)
+		return 0;
+	struct call call = { .session = registers->di, .buffer = found->buffer };
+	bpf_map_delete_elem(&tls_calls, &thread);
+	s64 length = registers->si;
+	if (length > 0 && length <= 1 << 30)
+		tls_piece(&call, thread, length, set);
 	return 0;
 }

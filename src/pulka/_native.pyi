@@ -324,11 +324,20 @@ class EdgeAgent:
         """Files that were looked at for TLS: path, functions that are probed, why not."""
 
     def status(self) -> EdgeStatus: ...
+    def tap(self) -> None:
+        """Begin to write down what is seen (at most 64 MB): payloads too, so on request only."""
+
+    def tapped(self) -> bytes:
+        """What was written down; ends the recording. For `edge_replay`."""
+
     def pause(self, paused: bool) -> None:
         """Let everything pass unseen, without detaching; or see again."""
 
     def stop(self) -> None:
         """Detach everything."""
+
+def edge_replay(recording: bytes, *, connections_max: int = 65_536, keys_max: int = 10_000, held_bytes_max: int = 67_108_864) -> list[EdgeRow]:
+    """What a recording of `EdgeAgent.tap` tells, counted as the agent does; services are numbers of processes."""
 
 def edge_examine(programs: bytes) -> list[EdgeFeature]:
     """Which features would work here: every program is loaded, none attached."""
@@ -356,7 +365,7 @@ class Capture:
         """The file is over: the rest, and whether it ended within a packet."""
 
     def red(self) -> pa.RecordBatch:
-        """protocol, server?, operation, target?, status?, count, errors, p50_s?, p95_s?, p99_s?, max_s?, request_bytes, response_bytes."""
+        """protocol, server?, operation, target?, status?, error?, count, p50_s?, p95_s?, p99_s?, max_s?, request_bytes, response_bytes."""
 
     def counts(self) -> tuple[int, int, int, int]:
         """Packets, packets passed over, connections evicted, bytes missing."""
@@ -426,6 +435,9 @@ class Quantiles:
 
     def __init__(self) -> None: ...
     def add(self, values: pa.Array) -> None: ...
+    def add_exponential(self, scales: pa.Array, zeros: pa.Array, offsets: pa.Array, counts: pa.Array) -> None:
+        """Count OTLP's exponential histograms: int64, and `counts` as the text of JSON arrays."""
+
     def merge(self, state: bytes) -> None: ...
     def state(self) -> bytes: ...
     def quantile(self, q: float) -> float | None: ...

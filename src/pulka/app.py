@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from obstore.store import LocalStore, ObjectStore
 
 from pulka.clock import SystemClock
 from pulka.config import Settings
+from pulka.edge.hindrance import hindrance
+from pulka.edge.supervisor import OFF, WATCHING, Supervisor
 from pulka.errors import BadInput, Misconfigured
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
@@ -39,9 +42,12 @@ from pulka.monitors.outbox import Outbox, Send
 from pulka.monitors.runner import Runner
 from pulka.monitors.service import Monitors, history_into
 from pulka.monitors.webhook import Webhooks
+from pulka.query.answers import Answers
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
+from pulka.query.queries import Queries
 from pulka.query.tails import Filters, Only, Tails, TailSettings
+from pulka.query.turns import Turns, TurnSettings
 from pulka.seams import Catalog, Clock, Engine, Fragment
 from pulka.store.cache import FragmentCache
 from pulka.store.catalog import SqlCatalog
@@ -67,7 +73,7 @@ from pulka.telemetry import Registry
 
 __all__ = [
     "Announce", "Lake", "Offline", "compact", "compaction_plan", "delete_orphans", "offline", "open_lake", "probe_objects", "repair_catalog",
-    "run", "serve", "serve_socket", "state_lock",
+    "run", "serve", "serve_socket", "state_lock", "why_no_edge",
 ]  # fmt: skip
 
 Announce = Callable[[dict[str, str], list[str]], None]
@@ -148,6 +154,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
         scratch = _fresh_directory(settings.state_dir / "scratch")
+        turns, queries, answers = Turns(clock, _turn_settings(settings)), Queries(), Answers(settings["query_cache_bytes_max"])
         engine = DataFusionEngine(
             catalog,
             writer,
@@ -160,8 +167,11 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             threads=settings.threads,
             scratch=scratch,
             retention_s=settings["retention_s"],
-            processes=settings["query_concurrency"],
             text_bytes=settings["query_text_bytes_max"],
+            apart_bytes=settings["query_apart_bytes"],
+            turns=turns,
+            queries=queries,
+            answers=answers,
         )
         conditions = Conditions(catalog, writer, memory_bytes=settings["compaction_memory_bytes"], scratch=scratch)
         rewriter = _rewriter(settings, catalog, objects, conditions, clock)
@@ -175,10 +185,11 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         stack.push_async_callback(monitors.close)
         _measure(metrics, writer, compactor, rewriter, cache, tails)
         _measure_monitors(metrics, monitors)
+        _measure_queries(metrics, turns, answers)
         services = Services(
             intake, engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, engine, conditions.bind, clock),
-            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors,
+            keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors, queries=queries,
             settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
@@ -202,10 +213,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 async def serve(settings: Settings, announce: Announce) -> None:
     """`run` within a loop."""
     logging.basicConfig(level=str(settings["log_level"]).upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    why_not = why_no_edge(settings)
     with contextlib.ExitStack() as sockets:
         bound, notes = _bind_all(settings, sockets)
         async with open_lake(settings) as lake:
-            await _listen(lake, bound, [*notes, *lake.notes], announce)
+            if why_not and settings["edge_enabled"] != "off":
+                notes = [*notes, f"the edge is off: {why_not}"]
+            await _listen(lake, bound, [*notes, *lake.notes], announce, why_not)
 
 
 async def serve_socket(settings: Settings, path: str, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -224,7 +238,7 @@ async def serve_socket(settings: Settings, path: str, ready: Callable[[], None],
             await serving
 
 
-async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce) -> None:
+async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[str], announce: Announce, why_not: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -235,11 +249,43 @@ async def _listen(lake: Lake, bound: Mapping[str, socket.socket], notes: list[st
         if lake.settings["otlp_grpc_listen"] != "off":
             await _listen_grpc(lake, stack, addresses, notes)
         announce(addresses, notes)
+        edge = _edge(lake, addresses["http"], why_not)
         await stop.wait()
+        await edge.close()  # what it has not sent yet is still taken
         if lake.services.tails:
             lake.services.tails.close()
         http.should_exit = True
         await serving
+
+
+def why_no_edge(settings: Settings) -> str:
+    """Empty when the agent of this host is to run. Misconfigured when it must and may not."""
+    wanted = settings["edge_enabled"]
+    if wanted not in ("auto", "on", "off"):
+        raise Misconfigured(f"`edge_enabled` is `{wanted}`", hint="set it to auto, on or off")
+    why = "edge_enabled is off" if wanted == "off" else hindrance()
+    if why and wanted == "on":
+        raise Misconfigured(f"edge_enabled is `on`, and the agent cannot start: {why}", hint="`pulka edge doctor` says more; `auto` starts it only where it may")
+    return why
+
+
+def _edge(lake: Lake, url: str, why_not: str) -> Supervisor:
+    """The agent, in a process of its own that sends to this lake; one that was not started when there is a reason."""
+    settings = {one.parameter.env: str(one.value) for one in lake.settings if one.parameter.name.startswith(("edge_", "log_"))}
+    own = {"PULKA_EDGE_OTLP_URL": _reachable(url), "PULKA_STATE_DIR": str(lake.settings.state_dir)}
+    command = [sys.executable, "-m", "pulka", "edge", "run", "--managed"]
+    edge = Supervisor(command, {**os.environ, **settings, **own}, lake.services.clock)
+    lake.services.beside["edge"] = (lambda: {"state": OFF, "reason": why_not}) if why_not else (lambda: edge.told)
+    lake.services.metrics.gauge("pulka_edge_watching", "1 while the agent watches this host", lambda: float(edge.told["state"] == WATCHING))
+    lake.services.metrics.gauge("pulka_edge_restarts", "Times the agent was started again", lambda: edge.restarts)
+    if not why_not:
+        edge.start()
+    return edge
+
+
+def _reachable(url: str) -> str:
+    """An address to connect to: what listens on all of them listens on this machine's own."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 async def _listen_grpc(lake: Lake, stack: contextlib.AsyncExitStack, addresses: dict[str, str], notes: list[str]) -> None:
@@ -440,6 +486,13 @@ def _rewriter(settings: Settings, catalog: SqlCatalog, objects: FragmentObjects,
     )  # fmt: skip
 
 
+def _turn_settings(settings: Settings) -> TurnSettings:
+    return TurnSettings(
+        settings["query_concurrency"], settings["query_tenant_concurrency"], settings["query_tenant_memory_bytes"], settings["query_waiting_max"],
+        settings["query_wait_s"],
+    )  # fmt: skip
+
+
 def _tails(
     settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int
 ) -> Tails:  # fmt: skip
@@ -447,8 +500,11 @@ def _tails(
         """One thread, so that rows keep their order; a tail counts all rows it finds."""
         return DataFusionEngine(
             cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
-            threads=1, scratch=scratch, retention_s=settings["retention_s"],
+            threads=1, scratch=scratch, retention_s=settings["retention_s"], turns=turns,
         )  # fmt: skip
+
+    # Their queries are short, and wait rather than fail: a tail that failed would be gone.
+    turns = Turns(clock, TurnSettings(waiting_max=1 << 20, wait_s=settings["query_time_s"]))
 
     names = ("buffer_bytes_max", "rows_per_s", "subscribers_max", "heartbeat_s")
     limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
@@ -479,6 +535,13 @@ def _measure_monitors(metrics: Registry, monitors: Monitors) -> None:
         metrics.gauge(f"pulka_monitors_{name}", f"Monitor {name} since the start", partial(getattr, monitors.runner.counts, name))
     for name in ("sent", "retries", "failed"):
         metrics.gauge(f"pulka_notifications_{name}", f"Notifications and history: {name} since the start", partial(getattr, monitors.outbox.counts, name))
+
+
+def _measure_queries(metrics: Registry, turns: Turns, answers: Answers) -> None:
+    metrics.gauge("pulka_queries_running", "Queries that run now", lambda: turns.running)
+    metrics.gauge("pulka_queries_waiting", "Queries that wait for their turn", lambda: turns.waiting)
+    metrics.gauge("pulka_query_cache_bytes", "Memory of answers that are kept", lambda: answers.bytes)
+    metrics.gauge("pulka_query_cache_hits", "Queries answered from those since the start", lambda: answers.hits)
 
 
 def _compaction_settings(settings: Settings) -> CompactionSettings:

@@ -7,6 +7,7 @@
     ├── NotFound                    name something that exists; the hint is nearest   HTTP 404, exit 1
     ├── Denied                      use another key, or ask for the right             HTTP 403, exit 1
     ├── LimitExceeded               narrow the question or raise the named setting    HTTP 422, exit 1
+    ├── Cancelled                   someone stopped it; ask again if it is wanted     HTTP 409, exit 1
     ├── Temporary                   wait `retry_after_s`, then send the same again    HTTP 503, exit 3
     │   └── Conflict                someone else committed first; read again, retry   HTTP 503, exit 3
     ├── Misconfigured               change the named setting or the machine           HTTP 500, exit 2
@@ -21,6 +22,7 @@ __all__ = [
     "KINDS",
     "BadInput",
     "BadQuery",
+    "Cancelled",
     "Conflict",
     "Corrupt",
     "Denied",
@@ -35,7 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 Kind = Literal[
-    "bad_input", "bad_query", "too_large", "not_found", "denied", "limit_exceeded", "temporary", "conflict",
+    "bad_input", "bad_query", "too_large", "not_found", "denied", "limit_exceeded", "cancelled", "temporary", "conflict",
     "misconfigured", "corrupt", "internal",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -104,6 +106,14 @@ class LimitExceeded(PulkaError):
 
     kind: ClassVar[Kind] = "limit_exceeded"
     http_status: ClassVar[int] = 422
+    exit_code: ClassVar[int] = 1
+
+
+class Cancelled(PulkaError):
+    """A query was stopped on request before its answer was complete."""
+
+    kind: ClassVar[Kind] = "cancelled"
+    http_status: ClassVar[int] = 409
     exit_code: ClassVar[int] = 1
 
 

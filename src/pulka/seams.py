@@ -340,9 +340,11 @@ class Limits:
 @dataclass(slots=True)
 class QueryStats:
     """The trailer of a result. `sql` is what a search syntax was translated to; row groups and rows found are those of a search scan
-    before the query, which only selective filters get.
+    before the query, which only selective filters get. `id` names the query while it runs; `cached`: the answer was at hand, nothing was read.
     """
 
+    id: str = ""
+    cached: bool = False
     rows: int = 0
     truncated: bool = False
     fragments_total: int = 0
@@ -379,7 +381,10 @@ class Scanned:
 class Engine(Protocol):
     """SQL over one tenant's tables, fragments and fresh batches together. Read-only."""
 
-    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result: ...
+    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits, query_id: str = "") -> Result:
+        """Under `query_id` the query can be looked at and cancelled while it runs; without one it gets one."""
+        ...
+
     async def explain(self, sql: str, tenant: str, window: TimeRange) -> Mapping[str, Any]: ...
     def scan(
         self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats

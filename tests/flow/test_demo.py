@@ -13,7 +13,8 @@ from tests.flow.conftest import SOURCE, Up, free_port
 
 def test_demo(tmp_path: Path) -> None:
     port, shop = free_port(), free_port() % 20_000 + 30_000
-    env = {**os.environ, "PYTHONPATH": str(SOURCE), "TMPDIR": str(tmp_path), "PULKA_OTLP_HTTP_LISTEN": "off", "PULKA_OTLP_GRPC_LISTEN": "off"}
+    own = {"PYTHONPATH": str(SOURCE), "TMPDIR": str(tmp_path), "PULKA_OTLP_HTTP_LISTEN": "off", "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_EDGE_ENABLED": "off"}
+    env = {**os.environ, **own}
     command = [sys.executable, "-m", "pulka", "demo", "--listen", f"127.0.0.1:{port}", "--shop-port", str(shop)]
     log = tmp_path / "demo.log"
     with log.open("wb") as out:
@@ -33,7 +34,7 @@ def test_demo(tmp_path: Path) -> None:
     finally:
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGKILL)
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in log.read_text() and "market" not in log.read_text()
     assert not list(tmp_path.glob("pulka-demo-*"))
 
 

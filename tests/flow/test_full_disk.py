@@ -16,7 +16,7 @@ from tests.flow.conftest import Up, ndjson
 
 def send(up: Up, n: int) -> httpx.Response:
     body = ndjson([{"n": n, "row": row, "message": f"{n}-{row} " * 20} for row in range(200)])
-    return httpx.post(f"{up.url}/api/v1/ingest/logs", content=body, headers={"Idempotency-Key": str(n)}, timeout=60)
+    return up.client.post("/api/v1/ingest/logs", content=body, headers={"Idempotency-Key": str(n)}, timeout=60)
 
 
 def limit_files(up: Up, size: int) -> None:
@@ -37,7 +37,7 @@ def test_full_disk(start: Callable[..., Up]) -> None:
         assert int(answer.headers["Retry-After"]) >= 1
     acked = 30 - len(refused)
     assert up.query("SELECT count(DISTINCT n) AS n FROM logs")[0]["n"] == acked
-    assert httpx.get(f"{up.url}/healthz").is_success
+    assert up.client.get("/healthz").is_success
     assert ready(up, 503)["checks"]["writer"].startswith("default/logs cannot be turned into fragments")
     limit_files(up, resource.RLIM_INFINITY)
     assert [send(up, n).status_code for n in range(30)] == [200] * 30  # retries of what was refused, and of what was not
@@ -52,7 +52,7 @@ def test_full_disk(start: Callable[..., Up]) -> None:
 def ready(up: Up, status: int) -> Any:
     """What /readyz says once it answers `status`."""
     for _ in range(600):
-        answer = httpx.get(f"{up.url}/readyz")
+        answer = up.client.get("/readyz")
         if answer.status_code == status:
             return answer.json()
         time.sleep(0.1)
@@ -62,7 +62,7 @@ def ready(up: Up, status: int) -> Any:
 def flushed(up: Up, rows: int) -> None:
     """The writer, which failed as well, catches up by itself."""
     for _ in range(600):
-        tables = httpx.get(f"{up.url}/api/v1/tables").json()["tables"]
+        tables = up.client.get("/api/v1/tables").json()["tables"]
         if [table["rows"] for table in tables if table["name"] == "logs"] == [rows]:
             return
         time.sleep(0.1)

@@ -21,7 +21,8 @@ class Shipper(threading.Thread):
 
     def __init__(self, name: str) -> None:
         super().__init__(daemon=True)
-        self.shipper, self.url, self.next, self.acked, self.halt = name, "", 0, 0, threading.Event()
+        self.shipper, self.next, self.acked, self.halt = name, 0, 0, threading.Event()
+        self.up: Up | None = None
 
     def run(self) -> None:
         while not self.halt.is_set():
@@ -30,8 +31,9 @@ class Shipper(threading.Thread):
             if self.next % 7 == 3:
                 body = f'{{"broken\n{body.decode()}'.encode()
             with contextlib.suppress(httpx.TransportError):
-                answer = httpx.post(
-                    f"{self.url}/api/v1/ingest/ledger", content=body, headers={"Idempotency-Key": f"{self.shipper}-{self.next}"}, timeout=30
+                assert self.up
+                answer = self.up.client.post(
+                    "/api/v1/ingest/ledger", content=body, headers={"Idempotency-Key": f"{self.shipper}-{self.next}"}, timeout=30
                 )
                 if answer.status_code == 200:
                     assert answer.json()["rows"] == BATCH
@@ -47,14 +49,16 @@ def rounds(start: Callable[..., Up], count: int, seed: int, **settings: Any) -> 
     settings = {"flush_age_s": 0.3, "compaction_inputs": 3, "compaction_idle_s": 0.5, "collect_grace_s": 0.5, "journal_segment_bytes": 1 << 20, **settings}
     up = start(**settings)
     for shipper in shippers:
-        shipper.url = up.url
+        shipper.up = up
         shipper.start()
     for turn in range(count):
+        while not any(shipper.acked for shipper in shippers):
+            time.sleep(0.02)
         time.sleep(chance.uniform(0.05, 1.2))
         up.kill()
         up = start(**settings)
         for shipper in shippers:
-            shipper.url = up.url
+            shipper.up = up
         acked = {shipper.shipper: shipper.acked for shipper in shippers}
         check(up, acked, f"seed {seed}, round {turn}", at_least=True)
     for shipper in shippers:

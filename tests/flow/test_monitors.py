@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from tests.flow.conftest import Up, cli, free_port, ndjson
@@ -85,7 +84,7 @@ def wait(until: Callable[[], object], what: str, seconds: float = 40) -> None:
 
 
 def put(up: Up, name: str, **body: Any) -> dict[str, Any]:
-    answer = httpx.put(f"{up.url}/api/v1/monitors/{name}", json={"every": "1s", "delay": "0s", "window": "3s", **body}, timeout=30)
+    answer = up.client.put(f"/api/v1/monitors/{name}", json={"every": "1s", "delay": "0s", "window": "3s", **body}, timeout=30)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -99,7 +98,7 @@ def test_an_alert_from_events_to_webhook_mail_and_history(start: Start, receiver
         message="See the runbook.",
     )  # fmt: skip
     assert made["webhooks"] == [{"url": receiver.url.partition("/private")[0] + "/…", "secret": "…"}]
-    wait(lambda: httpx.get(f"{up.url}/api/v1/monitors/errors").json()["evaluated_at"], "an evaluation")
+    wait(lambda: up.client.get("/api/v1/monitors/errors").json()["evaluated_at"], "an evaluation")
     up.ingest("logs", ndjson([{"severity": "ERROR", "service": "web", "n": n} for n in range(5)] + [{"severity": "ERROR", "service": "db"}]))
     wait(lambda: len(receiver.told("errors")) >= 2 and len(box.mails) >= 2, "alert and recovery")
     states = [(change["state"], change["group"]["service"]) for told in receiver.told("errors") for change in told["changes"]]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import Up, cli
 
@@ -38,14 +37,14 @@ SPANS = [
 def asked(start: Start) -> Callable[..., Any]:
     up = start()
     for table, rows in (("logs", LOGS), ("spans", SPANS)):
-        response = httpx.post(f"{up.url}/api/v1/ingest/{table}", content=ndjson(rows))
+        response = up.client.post(f"/api/v1/ingest/{table}", content=ndjson(rows))
         assert response.status_code == 200, response.text
     secret = [{"timestamp": AT.format(0, 1), "service": "secret", "message": "secret 1", "trace_id": "t1", "span_id": "9", "duration_ns": 1}]
     for table in ("logs", "spans"):
-        httpx.post(f"{up.url}/api/v1/ingest/{table}", content=ndjson(secret), headers={"X-Pulka-Tenant": "other"})
+        up.client.post(f"/api/v1/ingest/{table}", content=ndjson(secret), headers={"X-Pulka-Tenant": "other"})
 
     def ask(method: str, path: str, status: int = 200, tenant: str = "default", **given: Any) -> Any:
-        response = httpx.request(method, f"{up.url}/api/v1/{path}", headers={"X-Pulka-Tenant": tenant}, timeout=60, **given)
+        response = up.client.request(method, f"/api/v1/{path}", headers={"X-Pulka-Tenant": tenant}, timeout=60, **given)
         assert response.status_code == status, response.text
         return response.json()
 
@@ -67,9 +66,9 @@ def test_every_question(asked: Callable[..., Any]) -> None:
     trace = asked("GET", "trace/t7")
     assert [(one["span_id"], one["depth"], one["self_ns"]) for one in trace["spans"]] == [("1", 0, 5_000_000), ("2", 1, 4_000_000)]
     services = asked("GET", "services")["services"]
-    assert {one["service"]: (one["spans"], one["errors"]) for one in services} == {"web": (50, 0), "cart": (50, 10)}
+    assert {one["service"]: (one["requests"], one["errors"]) for one in services} == {"web": (50, 0), "cart": (50, 10)}
     (edge,) = asked("GET", "map")["edges"]
-    assert (edge["client"], edge["server"], edge["spans"], edge["error_share"]) == ("web", "cart", 50, 0.2)
+    assert (edge["client"], edge["server"], edge["requests"], edge["error_share"], edge["source"]) == ("web", "cart", 50, 0.2, "spans")
 
     context = asked("GET", "context", params={"at": AT.format(1, 0), "search": "service:web", "before": 2, "after": 1})
     assert [row["message"].split()[1] for row in context["before"] + context["after"]] == ["57", "59", "61"]
@@ -127,4 +126,4 @@ def test_the_command_line_asks_the_same(asked: Callable[..., Any]) -> None:
     assert "GET /" in cli(up, "trace", "t3", "--format", "table").stdout
     assert json.loads(cli(up, "trace", "t3").stdout.splitlines()[1])["depth"] == 1
     assert "web" in cli(up, "services", "--format", "table").stdout
-    assert cli(up, "map", "--format", "csv").stdout.splitlines()[1].startswith("web,cart,50")
+    assert cli(up, "map", "--format", "csv").stdout.splitlines()[1].startswith("web,cart,spans,50")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import polars as pl
 from tests.flow.conftest import Up, cli, ndjson
 
@@ -20,8 +19,7 @@ def event(number: int, user: str, ago: timedelta = timedelta(), **more: Any) -> 
 
 
 def numbers(up: Up, tenant: str = "default") -> list[int]:
-    answer = httpx.post(
-        f"{up.url}/api/v1/query", json={"sql": "SELECT n FROM logs ORDER BY n", "format": "json"}, headers={"X-Pulka-Tenant": tenant}, timeout=60
+    answer = up.client.post("/api/v1/query", json={"sql": "SELECT n FROM logs ORDER BY n", "format": "json"}, headers={"X-Pulka-Tenant": tenant}, timeout=60
     )  # fmt: skip
     assert answer.status_code == 200, answer.text
     return [row["n"] for row in answer.json()["rows"]]
@@ -121,8 +119,8 @@ def test_usage_is_what_the_store_holds(start: Callable[..., Up]) -> None:
     assert sum(row["fragments"] + row["retired_fragments"] for row in rows) == len(sizes)
     assert sum(row["rows"] for row in rows) == 12
     again = start(**{**QUICK, "collect_grace_s": 3600, "compaction_inputs": 100, "compaction_idle_s": 3600})
-    answer = httpx.get(f"{again.url}/api/v1/usage", headers={"X-Pulka-Tenant": "acme"}).json()
-    tables = httpx.get(f"{again.url}/api/v1/tables", headers={"X-Pulka-Tenant": "acme"}).json()["tables"]
+    answer = again.client.get("/api/v1/usage", headers={"X-Pulka-Tenant": "acme"}).json()
+    tables = again.client.get("/api/v1/tables", headers={"X-Pulka-Tenant": "acme"}).json()["tables"]
     (mine,) = answer["tables"]
     assert {name: mine[name] for name in ("rows", "bytes", "raw_bytes", "fragments")} == {
         name: next(one for one in tables if one["name"] == "logs")[name] for name in ("rows", "bytes", "raw_bytes", "fragments")

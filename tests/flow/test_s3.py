@@ -10,7 +10,6 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import Up, cli, ndjson
 from tests.s3 import S3
@@ -42,7 +41,7 @@ def settings_of(up: Up) -> dict[str, Any]:
 
 
 def metric(up: Up, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", httpx.get(f"{up.url}/metrics").text, re.M)
+    found = re.search(rf"^{name} (\S+)$", up.client.get("/metrics").text, re.M)
     assert found is not None, name
     return float(found[1])
 
@@ -109,12 +108,12 @@ def test_an_outage_refuses_what_it_must_and_loses_nothing(remote: Start, s3: S3)
     shutil.rmtree(up.state / "cache")
     s3.stop()
     up.ingest("logs", ndjson([{"n": 40 + i} for i in range(10)]))  # the journal takes it
-    answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": COUNT}, timeout=60)
+    answer = up.client.post("/api/v1/query", json={"sql": COUNT}, timeout=60)
     assert (answer.status_code, answer.json()["kind"]) == (503, "temporary")
     assert "object store cannot be used now: connection refused" in answer.json()["detail"]
     assert int(answer.headers["Retry-After"]) >= 1
     until(lambda: metric(up, "pulka_writer_failures") > 0)
-    assert httpx.get(f"{up.url}/healthz").is_success
+    assert up.client.get("/healthz").is_success
     s3.start()
     flushes = metric(up, "pulka_writer_flushes")
     until(lambda: metric(up, "pulka_writer_flushes") > flushes)
@@ -133,7 +132,7 @@ def test_a_query_larger_than_the_cache_says_which_setting(remote: Start) -> None
         until(lambda flushes=flushes: metric(up, "pulka_writer_flushes") > flushes)
     stored = sum(row["bytes"] for row in json.loads(cli(up, "store", "ls", "--format", "json", **settings_of(up)).stdout))
     assert stored > 1 << 20, "the rows compress too well for this test"
-    answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": COUNT}, timeout=60)
+    answer = up.client.post("/api/v1/query", json={"sql": COUNT}, timeout=60)
     assert (answer.status_code, answer.json()["kind"]) == (422, "limit_exceeded")
     assert "cache_bytes_max" in answer.json()["hint"]
     assert up.query("SELECT count(*) AS c FROM logs WHERE n = 4400") == [{"c": 1}]  # pruning leaves one fragment

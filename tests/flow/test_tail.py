@@ -37,7 +37,7 @@ def rows(found: Iterator[Event], count: int) -> list[dict[str, Any]]:
 
 
 def metric(up: Up, name: str) -> float:
-    text = httpx.get(f"{up.url}/metrics").text
+    text = up.client.get("/metrics").text
     return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
@@ -87,12 +87,12 @@ def test_bad_questions_and_too_many(start: Start) -> None:
         ({"table": "nothing"}, 404), ({"where": "servce = 1"}, 400), ({"search": "a:("}, 400), ({"where": "true", "search": ""}, 400), ({"after": "x"}, 400),
         ({"after": "99-1"}, 400), ({"last": -1}, 400),
     ):  # fmt: skip
-        answer = httpx.get(f"{up.url}/api/v1/tail", params=question)
+        answer = up.client.get("/api/v1/tail", params=question)
         assert answer.status_code == status, (question, answer.text)
         assert answer.json()["hint"]
     with tailing(up) as found:
         next(found)
-        answer = httpx.get(f"{up.url}/api/v1/tail")
+        answer = up.client.get("/api/v1/tail")
         assert (answer.status_code, "tail_subscribers_max" in answer.text) == (503, True)
 
 
@@ -145,7 +145,7 @@ def test_the_command_goes_on_over_a_restart(start: Start) -> None:
     time.sleep(0.5)
     up.kill()
     again = start(port=int(up.url.rpartition(":")[2]))
-    httpx.post(f"{up.url}/api/v1/ingest/logs", content=ndjson([{"n": 2}, {"n": 3}]))
+    up.client.post("/api/v1/ingest/logs", content=ndjson([{"n": 2}, {"n": 3}]))
     out, err = tail.communicate(timeout=60)
     assert [json.loads(line)["n"] for line in out.splitlines()] == [0, 1, 2, 3], err
     assert b"connecting again" in err

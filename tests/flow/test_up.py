@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import httpx
 import polars as pl
 import pytest
 from tests.flow.conftest import Up, cli, ndjson
@@ -68,7 +67,7 @@ def test_tenants_do_not_meet(start: Start) -> None:
     up = start()
     up.ingest("logs", b'{"message":"a"}', **{"X-Pulka-Tenant": "one"})
     up.ingest("logs", b'{"message":"b"}', **{"X-Pulka-Tenant": "two"})
-    answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": "SELECT message FROM logs", "format": "json"}, headers={"X-Pulka-Tenant": "one"})
+    answer = up.client.post("/api/v1/query", json={"sql": "SELECT message FROM logs", "format": "json"}, headers={"X-Pulka-Tenant": "one"})
     assert answer.json()["rows"] == [{"message": "a"}]
 
 
@@ -110,6 +109,7 @@ def test_the_command_line_answers(start: Start) -> None:
     assert "service" in error["hint"]
     assert cli(up, "tail", "logs", "--count", "3").stdout.count("web") == 3
     assert cli(up, "doctor").returncode in (0, 1)
+    assert "edge_enabled is off" in cli(up, "doctor", "--format", "csv").stdout
     assert "pulka" in cli(up, "version").stdout
     assert cli(up, "store", "usage").returncode == 0
     assert up.stop() == 0
@@ -126,7 +126,7 @@ def test_no_server_is_temporary() -> None:
 def test_gzip_bomb_and_oversize(start: Start) -> None:
     up = start(body_bytes_max=4 << 20)
     bomb = gzip.compress(b" " * (64 << 20))
-    answer = httpx.post(f"{up.url}/api/v1/ingest/logs", content=bomb, headers={"Content-Encoding": "gzip"})
+    answer = up.client.post("/api/v1/ingest/logs", content=bomb, headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 413
     assert answer.json()["kind"] == "too_large"
 
@@ -154,7 +154,7 @@ def test_bad_bodies_are_client_errors(start: Start, what: str) -> None:
         "truncated gzip": (gzip.compress(b'{"a":1}' * 1000)[:-20], {"Content-Encoding": "gzip"}),
         "not json": (b"hello", {}),
     }[what]
-    answer = httpx.post(f"{up.url}/api/v1/ingest/logs", content=body, headers=headers)
+    answer = up.client.post("/api/v1/ingest/logs", content=body, headers=headers)
     if what == "not json":
         assert answer.json()["rejected"] == 1
     elif what == "empty":
@@ -181,3 +181,8 @@ def test_compaction_is_shown_and_done_by_hand(start: Start) -> None:
     assert "nothing to merge" in cli(up, "store", "compact", "--now", compaction_idle_s=0).stdout
     up = start()
     assert up.query("SELECT n FROM logs ORDER BY n") == [{"n": n} for n in range(4)]
+
+
+def test_the_agent_is_on_off_or_auto(tmp_path: Path) -> None:
+    done = cli(None, "up", "--state-dir", str(tmp_path), "--listen", "127.0.0.1:0", "--set", "edge_enabled=maybe", otlp_http_listen="off", otlp_grpc_listen="off")
+    assert (done.returncode, "edge_enabled" in done.stderr) == (2, True), done.stderr

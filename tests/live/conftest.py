@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -116,6 +118,15 @@ def load(*arguments: str | int | Path) -> Truth:
     assert done.returncode == 0, done.stderr.decode()
     said = json.loads(done.stdout)
     return Truth(said["statuses"], said["elapsed_s"])
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory that servers of other users can reach into."""
+    path = Path(tempfile.mkdtemp(prefix="pulka-live-"))
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server: `python server.py [cert.pem key.pem] [--threads]`. Prints its port. asyncio by default, a thread per connection otherwise."""
+"""A small HTTP/1.1 server: `python server.py [cert.pem key.pem] [--threads [--port=N]]`. Prints its port. asyncio by default, a thread per connection otherwise."""
 
 import asyncio
 import contextlib
@@ -44,8 +44,9 @@ def main() -> None:
     if files:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*files)
+    port = next((int(word.removeprefix("--port=")) for word in sys.argv if word.startswith("--port=")), 0)
     if "--threads" in sys.argv:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listener = socket.create_server(("127.0.0.1", port), backlog=128)
         print(listener.getsockname()[1], flush=True)
         while True:
             threading.Thread(target=serve_in_thread, args=(listener.accept()[0], context), daemon=True).start()

@@ -14,13 +14,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a fixture
 from tests.live.conftest import HERE, load
 
 PYTHON = sys.executable
+NAME = f"live-{os.getpid()}"  # whatever else is tested on this machine at the same time
 Run = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def serve_named(serve: Callable[..., tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, int]]:
+    """Only the server has the name, not what else a test starts."""
+
+    def begin(*command: str | Path) -> tuple[int, int]:
+        with monkeypatch.context() as own:
+            own.setenv("OTEL_SERVICE_NAME", NAME)
+            return serve(*command)
+
+    return begin
 
 
 @pytest.fixture
@@ -87,8 +99,8 @@ def eventually(question: Callable[[], Any], wanted: Any) -> None:
     assert question() == wanted
 
 
-def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
-    port, _ = serve(PYTHON, HERE / "server.py")
+def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve_named: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
+    port, _ = serve_named(PYTHON, HERE / "server.py")
     away = free_port()
     agent = run(f"http://127.0.0.1:{away}")
     truth = load(port, 2, 700, "--rate", "700")
@@ -97,7 +109,7 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable
     assert list(spool.iterdir()), "it waits on disk"
     receiver = Receiver(away)
     try:
-        seen = lambda: {status: n for (service, name, status), n in receiver.counts.items() if (service, name) == ("live", "http.server.request.duration")}  # noqa: E731
+        seen = lambda: {status: n for (service, name, status), n in receiver.counts.items() if (service, name) == (NAME, "http.server.request.duration")}  # noqa: E731
         eventually(seen, truth.statuses)
         eventually(lambda: list(spool.iterdir()), [])
         assert {span["name"] for span in receiver.spans} >= {"GET /orders/*", "GET /missing"}
@@ -108,16 +120,16 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve: Callable
         receiver.server.server_close()
 
 
-def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
+def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
     otlp = free_port()
     up = start(otlp_http_listen=f"127.0.0.1:{otlp}")
-    port, _ = serve(PYTHON, HERE / "server.py")
+    port, _ = serve_named(PYTHON, HERE / "server.py")
     run(f"http://127.0.0.1:{otlp}")
     truth = load(port, 2, 200)
 
     def counted() -> int:
-        sql = "SELECT sum(count) AS n FROM metrics WHERE name = 'http.server.request.duration' AND service = 'live'"
-        answer = httpx.post(f"{up.url}/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
+        sql = "SELECT sum(count) AS n FROM metrics WHERE name = 'http.server.request.duration' AND service = '" + NAME + "'"
+        answer = up.client.post("/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
         return int((answer.json()["rows"][0]["n"] or 0) if answer.is_success else 0)
 
     eventually(counted, truth.count)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.live.conftest import HERE, Watcher, load
 
+from pulka._native import edge_replay
 from pulka.edge.capture import CaptureReader
 
 PYTHON = sys.executable
@@ -40,3 +41,20 @@ def test_probes_and_a_capture_of_the_same_traffic(watch: Callable[..., Watcher],
             seen[row.protocol, row.operation, row.target, row.status] += row.count
     assert seen == read
     assert sum(seen.values()) == truth.count
+
+
+def test_what_was_recorded_counts_the_same_when_it_is_replayed(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: tuple[Path, Path]) -> None:
+    port, _ = serve(PYTHON, HERE / "server.py", *certificate)
+    watcher = watch()
+    watcher.native.tap()
+    truth = load(port, 3, 150, certificate[0], "--async")
+    watcher.settle(port, truth, is_client=False, tls=True)
+    recording = watcher.native.tapped()
+    key = lambda row: (row.service, row.is_client, row.tls, row.protocol, row.operation, row.target, row.status, row.error)  # noqa: E731
+    seen: Counter[tuple[object, ...]] = Counter()
+    for row in watcher.seen:
+        if row.port == port and row.protocol == "http1":
+            seen[key(row)] += row.count
+    replayed = Counter({key(row): row.count for row in edge_replay(recording) if row.port == port and row.protocol == "http1"})
+    assert replayed == seen
+    assert sum(seen.values()) == 2 * truth.count

@@ -2,30 +2,45 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.live.conftest import HERE, Watcher, load
+from tests.live.conftest import HERE, Truth, Watcher, load
+from tests.live.servers import free_port, program, proven, server, version
 from tests.live.test_plaintext import check
 
 PYTHON = sys.executable
 Files = tuple[Path, Path]
 
 
+GO = ["1.21.13", "1.22.12", "1.23.12", "1.24.9", "1.25.4", "1.26.8"]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pulka"
+
+
+def openssl() -> str:
+    return ssl.OPENSSL_VERSION.split()[1]
+
+
 def test_sockets_of_python_on_both_ends(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files) -> None:
     port, _ = serve(PYTHON, HERE / "server.py", *certificate, "--threads")
     load(port, 1, 1, certificate[0])
     watcher = watch()
-    check(watcher, port, load(port, 4, 300, certificate[0]), tls=True)
+    truth = load(port, 4, 300, certificate[0])
+    check(watcher, port, truth, tls=True)
+    proven("tls", "OpenSSL", f"{openssl()}: Python, blocking sockets", truth.count)
 
 
 def test_memory_of_asyncio_on_both_ends(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files) -> None:
     port, _ = serve(PYTHON, HERE / "server.py", *certificate)
     watcher = watch()
-    check(watcher, port, load(port, 4, 300, certificate[0], "--async"), tls=True)
+    truth = load(port, 4, 300, certificate[0], "--async")
+    check(watcher, port, truth, tls=True)
+    proven("tls", "OpenSSL", f"{openssl()}: Python, asyncio (memory BIO)", truth.count)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
@@ -34,15 +49,73 @@ def test_the_library_within_node(watch: Callable[..., Watcher], serve: Callable[
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
     assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses
+    proven("tls", "OpenSSL", f"within Node.js {version('node', '--version')}", truth.count, "server")
+
+
+@pytest.mark.skipif(shutil.which("gnutls-serv") is None or shutil.which("wget") is None, reason="needs gnutls-bin and wget")
+def test_gnutls_on_both_ends(watch: Callable[..., Watcher], certificate: Files, tmp_path: Path) -> None:
+    """A connection per request: gnutls-serv answers and closes. Debian's wget is linked with GnuTLS."""
+    port = free_port()
+    serve = [program("gnutls-serv"), "--http", "-p", str(port), "--x509certfile", str(certificate[0]), "--x509keyfile", str(certificate[1])]
+    ask = ["wget", "-q", "-O", os.devnull, "--tries=1", f"--ca-certificate={certificate[0]}"]
+    with server(serve, port, stdin=subprocess.DEVNULL):
+        subprocess.run([*ask, f"https://localhost:{port}/"], check=True)  # its library is known from now on
+        watcher = watch()
+        subprocess.run([*ask, *[f"https://localhost:{port}/orders/{number}" for number in range(60)]], check=True)
+        truth = Truth({"200": 60}, 0)
+        assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses, watcher.native.libraries()
+        assert watcher.settle(port, truth, is_client=True, tls=True) == truth.statuses, watcher.native.libraries()
+    proven("tls", "GnuTLS", f"{version('gnutls-serv', '--version')}: gnutls-serv, wget", 60)
 
 
 @pytest.mark.slow  # Go compiles its standard library the first time
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
-def test_go(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
-    server = tmp_path / "shopd"
-    subprocess.run(["go", "build", "-o", server, HERE / "server.go"], check=True, env=os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off"})
-    port, _ = serve(server, *certificate)
+@pytest.mark.parametrize("release", GO)
+def test_go(release: str, watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
+    binary = tmp_path / "shopd"
+    env = os.environ | {"GO111MODULE": "off", "GOTOOLCHAIN": f"go{release}"}
+    built = subprocess.run(["go", "build", "-o", binary, HERE / "server.go"], capture_output=True, text=True, env=env, check=False)
+    if "download" in built.stderr and built.returncode:
+        pytest.skip(f"Go {release} cannot be fetched")
+    assert built.returncode == 0, built.stderr
+    port, _ = serve(binary, *certificate)
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
     assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses
     assert watcher.settle(port, truth, is_client=True, tls=True) == truth.statuses
+    proven("tls", "Go crypto/tls", release, truth.count)
+
+
+@pytest.mark.slow  # built the first time
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="needs cargo")
+@pytest.mark.parametrize("binary", ["rustlsd", "hyperd"], ids=["blocking", "hyper"])
+def test_rustls(binary: str, watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files) -> None:
+    target = CACHE / "live-rust"
+    build = ["cargo", "build", "-q", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", target]
+    if subprocess.run(build, capture_output=True, check=False).returncode:
+        pytest.skip("the crates of tests/live/rust cannot be built here")
+    port, _ = serve(target / "release" / binary, *certificate)
+    watcher = watch()
+    truth = load(port, 4, 300, certificate[0])
+    assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses, (watcher.native.libraries(), watcher.native.status().counters)
+    proven("tls", "rustls", f"0.23: {'hyper 1, tokio-rustls 0.26' if binary == 'hyperd' else 'blocking sockets'}", truth.count, "server")
+
+
+@pytest.mark.skipif(shutil.which("java") is None or shutil.which("openssl") is None, reason="needs a JDK and openssl")
+def test_java_is_not_visible_and_that_is_said(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.p12"
+    make = ["openssl", "pkcs12", "-export", "-in", certificate[0], "-inkey", certificate[1], "-out", keys, "-passout", "pass:changeit"]
+    subprocess.run(make, check=True, capture_output=True)
+    port, pid = serve("java", HERE / "server.java", keys, "changeit")
+    watcher = watch()
+    load(port, 4, 10, certificate[0])
+    found: dict[str, int] = {}
+    for _ in range(30):
+        for process, reason, count in watcher.native.opaque():
+            if process == pid:
+                found[reason] = found.get(reason, 0) + count
+        if found:
+            break
+        time.sleep(0.1)
+    assert sum(found.values()) >= 4 and all("encrypted" in reason for reason in found), found
+    assert watcher.statuses(port, is_client=False, tls=True) == {}

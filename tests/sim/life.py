@@ -15,6 +15,7 @@ from pulka.errors import PulkaError
 from pulka.intake.ingest import Intake
 from pulka.intake.options import IntakeSettings
 from pulka.journal.wal import WalJournal
+from pulka.query.answers import Answers
 from pulka.query.engine import DataFusionEngine
 from pulka.store.compaction import CompactionSettings, Compactor
 from pulka.store.fragments import FragmentObjects
@@ -141,8 +142,9 @@ class Life:
         scratch = self.world.directory / "scratch"
         scratch.mkdir(exist_ok=True)
         self.engine = DataFusionEngine(
-            self.catalog, self.writer, DirectoryFiles(self.world.bucket.path("")), clock=self.clock, threads=1, scratch=scratch
-        )
+            self.catalog, self.writer, DirectoryFiles(self.world.bucket.path("")), clock=self.clock, threads=1, scratch=scratch,
+            answers=Answers(1 << 20),
+        )  # fmt: skip
 
     def objects(self, spool: str, faults: Faults) -> FragmentObjects:
         """A way to the bucket with the given faults."""

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use pulka_core::batch::FieldType;
 use pulka_core::patterns::Patterns;
 use pulka_core::summary::effect::difference;
+use pulka_core::summary::exponential;
 use pulka_core::summary::heavy::Heavy;
 use pulka_core::summary::histogram::Histogram;
 use pulka_core::summary::table::{Column, Options, Rows, Table};
@@ -47,6 +48,35 @@ fn table_of(rows: &[Row], by: Option<&str>, bytes_max: usize) -> Table {
 }
 
 proptest! {
+    #[test]
+    fn exponential_histograms_keep_their_quantiles(values in prop::collection::vec(1e-6f64..1e3, 1..300), scale in 0..8i64, zeros in 0..5i64, cut in 0..300usize) {
+        let mut sketch = Histogram::default();
+        let middle = |value: f64| ((value.log2() * (scale as f64).exp2()).ceil() - 0.5) / (scale as f64).exp2();
+        for some in [&values[..cut.min(values.len())], &values[cut.min(values.len())..]] {
+            let mut buckets: BTreeMap<i64, u64> = BTreeMap::new();
+            some.iter().for_each(|value| *buckets.entry((value.log2() * (scale as f64).exp2()).ceil() as i64 - 1).or_default() += 1);
+            let offset = buckets.keys().next().copied().unwrap_or(0);
+            let last = buckets.keys().last().copied().unwrap_or(-1);
+            let counts: Vec<String> = (offset..=last).map(|index| buckets.get(&index).copied().unwrap_or(0).to_string()).collect();
+            exponential::add(&mut sketch, scale, zeros, offset, &format!("[{}]", counts.join(",")));
+        }
+        let mut all: Vec<f64> = std::iter::repeat_n(0.0, 2 * zeros as usize).chain(values.iter().map(|value| middle(*value).exp2())).collect();
+        all.sort_by(f64::total_cmp);
+        prop_assert_eq!(sketch.totals()[0], all.len() as u64);
+        for share in [0.1, 0.5, 0.99] {
+            let exact = all[((share * all.len() as f64).ceil() as usize).max(1) - 1];
+            let found = sketch.quantile(0, share).expect("numbers");
+            prop_assert!((found - exact).abs() <= exact * (sketch.relative_error() + 1e-9), "{found} for {exact}");
+        }
+    }
+
+    #[test]
+    fn nonsense_counts_nothing_and_breaks_nothing(scale in any::<i64>(), zeros in any::<i64>(), offset in any::<i64>(), counts in "[\\[\\]0-9,a-]{0,40}") {
+        let mut sketch = Histogram::default();
+        exponential::add(&mut sketch, scale, zeros, offset, &counts);
+        prop_assert!(sketch.quantile(0, 0.5).is_none_or(f64::is_finite));
+    }
+
     #[test]
     fn heavy_hitters_keep_their_bounds(values in prop::collection::vec(0..300u32, 0..4000), skew in 1..4u32) {
         let mut heavy = Heavy::new(16);

@@ -111,6 +111,18 @@ impl Series {
 
 /// What an operation is called once there are too many.
 pub const OTHER: &str = "other";
+const NOBODY: End = End { process: 0, is_client: false, tls: false, peer: Peer { process: 0, address: None, port: 0 } };
+
+fn key_of(end: End, transaction: &Transaction) -> Key {
+    Key {
+        end,
+        protocol: transaction.protocol,
+        operation: transaction.operation.to_string(),
+        target: transaction.target.to_string(),
+        status: transaction.status.to_string(),
+        error: transaction.error.as_deref().map(str::to_owned),
+    }
+}
 
 pub struct Red {
     series: HashMap<Key, Series, ahash::RandomState>,
@@ -128,22 +140,29 @@ impl Red {
         if let Some(series) = self.series.get_mut(&borrowed) {
             return series.add(transaction);
         }
-        if self.series.len() >= self.keys_max {
-            self.overflowed += 1;
+        let key = self.key(end, &mut transaction);
+        self.series.entry(key).or_default().add(transaction);
+    }
+
+    /// With room its own; beyond, operations of an end are one; at twice the bound ends are one as well, so that nothing stays uncounted.
+    fn key(&mut self, end: End, transaction: &mut Transaction) -> Key {
+        let full = self.series.len() >= self.keys_max;
+        self.overflowed += u64::from(full);
+        if full {
             (transaction.operation, transaction.target) = (OTHER.into(), "".into());
         }
-        let t = &transaction;
-        let key = Key {
-            end,
-            protocol: t.protocol,
-            operation: t.operation.to_string(),
-            target: t.target.to_string(),
-            status: t.status.to_string(),
-            error: t.error.as_deref().map(str::to_owned),
-        };
+        let key = key_of(end, transaction);
         if self.series.len() < self.keys_max * 2 || self.series.contains_key(&key) {
-            self.series.entry(key).or_default().add(transaction);
+            return key;
         }
+        transaction.status = "".into();
+        transaction.error = transaction.error.take().map(|_| OTHER.into());
+        key_of(NOBODY, transaction)
+    }
+
+    /// What was counted since it was taken last.
+    pub fn series(&self) -> impl Iterator<Item = (&Key, &Series)> {
+        self.series.iter()
     }
 
     /// Everything since the last time.
@@ -205,5 +224,16 @@ mod tests {
         assert_eq!(all.len(), 4);
         assert_eq!(all.iter().map(|(_, series)| series.durations.count).sum::<u64>(), 100);
         assert_eq!(red.overflowed, 97);
+    }
+
+    #[test]
+    fn at_twice_the_limit_ends_are_one_and_nothing_is_lost() {
+        let mut red = Red::new(3);
+        for number in 0..100 {
+            red.add(end(number), transaction("/a", 1, (number % 2 == 0).then_some("500")));
+        }
+        assert!(red.len() <= 8);
+        assert_eq!(red.series().map(|(_, series)| series.durations.count).sum::<u64>(), 100);
+        assert_eq!(red.series().filter(|(key, _)| key.error.is_some()).map(|(_, series)| series.durations.count).sum::<u64>(), 50);
     }
 }

@@ -31,13 +31,12 @@ pub struct Row {
     pub series: Series,
 }
 
-/// `name` gives the service of a process; None for a process that is to be left out.
+/// `name` gives the service of a process, None when it has none: it was gone before it could be asked. Then it is what process 0 is called.
 pub fn rows(series: Vec<(Key, Series)>, name: impl Fn(Process) -> Option<String>) -> Vec<Row> {
     let mut rows: HashMap<RowKey, Series, ahash::RandomState> = HashMap::default();
     for (key, series) in series {
-        if let Some(service) = name(key.end.process) {
-            merge(rows.entry(row_key(key, service, &name)).or_default(), series);
-        }
+        let service = name(key.end.process).or_else(|| name(0)).unwrap_or_default();
+        merge(rows.entry(row_key(key, service, &name)).or_default(), series);
     }
     let mut rows: Vec<Row> = rows.into_iter().map(|(key, series)| Row { key, series }).collect();
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.series.durations.count));
@@ -94,5 +93,18 @@ mod tests {
         assert_eq!((rows[0].series.durations.count, rows[0].key.peer.as_str(), rows[0].key.address), (2, "cart", None));
         assert_eq!(rows[0].series.slowest.as_ref().map(Transaction::duration_ns), Some(11));
         assert_eq!((rows[1].key.peer.as_str(), rows[1].key.address), ("", Some([10, 0, 0, 7].into())));
+    }
+
+    #[test]
+    fn who_is_gone_before_it_was_named_is_unknown_and_no_peer() {
+        let mut red = Red::new(100);
+        for (process, peer) in [(10, 11), (11, 10)] {
+            let peer = Peer { process: peer, address: Some([10, 0, 0, 7].into()), port: 53 };
+            red.add(End { process, is_client: process == 10, tls: false, peer }, Transaction { protocol: "dns", ..Transaction::default() });
+        }
+        let rows = rows(red.take(), |process| [(0, "unknown"), (11, "resolver")].iter().find(|known| known.0 == process).map(|known| known.1.to_owned()));
+        let mut said: Vec<_> = rows.iter().map(|row| (row.key.service.as_str(), row.key.peer.as_str())).collect();
+        said.sort_unstable();
+        assert_eq!(said, [("resolver", ""), ("unknown", "resolver")]);
     }
 }

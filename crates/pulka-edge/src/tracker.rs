@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 use pulka_l7::connection::{Chunk, Connection, Side};
 use pulka_l7::decoder::{Limits, Transport};
+use pulka_l7::protocols::http1;
 use pulka_l7::transaction::{Initiator, Transaction};
 
-use crate::flow::{Event, Flow};
+use crate::event::Event;
+use crate::flow::{self, Flow};
 use crate::red::{End, Peer, Process, Red};
+use crate::replay;
 
 /// A connection's name in its source. Of datagrams, one socket has several, told apart by the peer.
 pub type Conn = u64;
@@ -27,7 +30,10 @@ pub struct Bounds {
 /// What a source may do with a connection from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Copy the beginning of each message and of each packet.
     Keep,
+    /// Copy everything, as far as there is room: many messages share a packet.
+    Whole,
     Ignore,
 }
 
@@ -52,6 +58,9 @@ pub struct Facts {
     pub process: Process,
 }
 
+/// Datagrams have no end; a peer that is silent for so long is forgotten.
+const DATAGRAMS_IDLE_NS: i64 = 10_000_000_000;
+
 struct Tracked {
     connection: Connection,
     facts: Facts,
@@ -60,7 +69,14 @@ struct Tracked {
     at_ns: i64,
     judged: bool,
     has_tls: bool,
+    /// It turned out to be TLS, whose plaintext was looked for at so many ticks; None: it is none, or was counted.
+    awaits_plaintext: Option<u8>,
 }
+
+/// As decoders call it.
+const ENCRYPTED: &str = "encrypted (TLS)";
+/// Its library may have to be found first.
+const PLAINTEXT_TICKS: u8 = 9;
 
 /// Why connections show nothing, and what was given up: exported, never silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,12 +101,17 @@ pub struct Tracker {
     verdicts: Vec<(Conn, Verdict)>,
     opaque: HashMap<(Process, &'static str), u64, ahash::RandomState>,
     out: Vec<Transaction>,
+    /// What it is told, written down to be replayed: on request only, for it holds payloads.
+    pub tap: Option<Vec<u8>>,
 }
+
+/// A recording ends there.
+const TAP_BYTES_MAX: usize = 64 << 20;
 
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
         let connection = Connection::new(transport, facts.client, from_start, limits);
-        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false }
+        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false, awaits_plaintext: None }
     }
 
     fn learn(&mut self, facts: Facts) {
@@ -134,6 +155,17 @@ impl Tracked {
         self.connection.held_bytes() + self.wire.iter().chain(&self.plaintext).map(Flow::held_bytes).sum::<usize>()
     }
 
+    /// Whether its plaintext did not come in all the time there was, told once.
+    fn stays_encrypted(&mut self, is_over: bool) -> bool {
+        let Some(ticks) = &mut self.awaits_plaintext else { return false };
+        *ticks += 1;
+        let decided = self.has_tls || is_over || *ticks > PLAINTEXT_TICKS;
+        if decided {
+            self.awaits_plaintext = None;
+        }
+        decided && !self.has_tls
+    }
+
     /// A decision on whether its bytes are worth copying, made once.
     fn judge(&mut self) -> Option<Verdict> {
         if self.judged {
@@ -142,17 +174,18 @@ impl Tracked {
         let verdict = if self.connection.opaque().is_some() || self.connection.protocol() == Some("tls") {
             Verdict::Ignore
         } else {
-            self.connection.protocol().map(|_| Verdict::Keep)?
+            self.connection.protocol().map(|_| if self.connection.streams() { Verdict::Whole } else { Verdict::Keep })?
         };
         self.judged = true;
+        self.awaits_plaintext = (self.connection.protocol() == Some("tls") && self.connection.opaque().is_none()).then_some(0);
         Some(verdict)
     }
 }
 
-fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(Event<'_>) + 'a {
+fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(flow::Event<'_>) + 'a {
     move |event| match event {
-        Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
-        Event::Gap(bytes) => {
+        flow::Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
+        flow::Event::Gap(bytes) => {
             *gaps += 1;
             connection.gap(side, bytes, tls, out);
         }
@@ -171,11 +204,19 @@ impl Tracker {
             verdicts: Vec::new(),
             opaque: HashMap::default(),
             out: Vec::new(),
+            tap: None,
+        }
+    }
+
+    fn tap(&mut self, event: &Event<'_>) {
+        if let Some(recording) = self.tap.as_mut().filter(|recording| recording.len() < TAP_BYTES_MAX) {
+            replay::encode(event, recording);
         }
     }
 
     /// A connection begins (`from_start`), or one that is older is told of.
     pub fn open(&mut self, conn: Conn, facts: Facts, from_start: bool, at_ns: i64) {
+        self.tap(&Event::Open { conn, facts, from_start, at_ns });
         if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.len() < self.bounds.connections_max {
             self.ends.insert((local, remote), conn);
         }
@@ -190,6 +231,7 @@ impl Tracker {
 
     /// More facts on a connection that may be known; one that is not stays so.
     pub fn learn(&mut self, conn: Conn, facts: Facts) {
+        self.tap(&Event::Learn { conn, facts });
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             tracked.learn(facts);
             if let (Some(local), Some(remote)) = (tracked.facts.local, tracked.facts.remote) {
@@ -200,6 +242,7 @@ impl Tracker {
 
     pub fn piece(&mut self, conn: Conn, client: Option<Side>, piece: &Piece<'_>) {
         self.counters.pieces += 1;
+        self.tap(&Event::Bytes { conn, client, piece: *piece });
         if !self.tracked.contains_key(&conn) {
             self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
         }
@@ -219,8 +262,12 @@ impl Tracker {
     /// One whole message between a socket and a peer.
     pub fn datagram(&mut self, conn: Conn, facts: Facts, from: Side, at_ns: i64, data: &[u8]) {
         let Some(remote) = facts.remote else { return };
+        self.tap(&Event::Datagram { conn, facts, from, at_ns, data });
         if !self.datagrams.contains_key(&(conn, remote)) && !self.has_room() {
             return;
+        }
+        if let Some(local) = facts.local && self.ends.len() < self.bounds.connections_max {
+            self.ends.insert((local, remote), conn);
         }
         let limits = self.bounds.limits;
         let tracked = self.datagrams.entry((conn, remote)).or_insert_with(|| Tracked::new(Transport::Datagram, facts, true, at_ns, limits));
@@ -229,12 +276,19 @@ impl Tracker {
         tracked.connection.chunk(&Chunk { side: from, at_ns, tls: false, data }, &mut self.out);
         let facts = tracked.facts;
         let client = tracked.connection.client();
-        self.emit(facts, client, false, 0);
+        if !self.out.is_empty() {
+            let peer = self.twin(&facts).map_or(0, |twin| twin.facts.process);
+            self.emit(facts, client, false, peer);
+        }
     }
 
     pub fn close(&mut self, conn: Conn, at_ns: i64) {
+        self.tap(&Event::Close { conn, at_ns });
         let Some(tracked) = self.tracked.get_mut(&conn) else { return };
         tracked.close(at_ns, &mut self.counters.gaps, &mut self.out);
+        if tracked.stays_encrypted(true) {
+            *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
+        }
         self.count(conn);
         if let Some(tracked) = self.tracked.remove(&conn) {
             self.forget(&tracked.facts, conn);
@@ -246,8 +300,11 @@ impl Tracker {
         let bound = self.bounds;
         let mut held = 0;
         let (mut idle, mut waiting) = (Vec::new(), Vec::new());
-        for (conn, tracked) in &self.tracked {
+        for (conn, tracked) in &mut self.tracked {
             held += tracked.held_bytes();
+            if tracked.stays_encrypted(false) {
+                *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
+            }
             if now_ns - tracked.at_ns > bound.idle_ns {
                 idle.push(*conn);
             } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
@@ -262,7 +319,9 @@ impl Tracker {
             }
             self.count(conn);
         }
-        self.datagrams.retain(|_, tracked| now_ns - tracked.at_ns <= bound.idle_ns.min(10_000_000_000));
+        let silent = bound.idle_ns.min(DATAGRAMS_IDLE_NS);
+        let ended: Vec<_> = self.datagrams.extract_if(|_, tracked| now_ns - tracked.at_ns > silent).collect();
+        ended.iter().for_each(|((conn, _), tracked)| self.forget(&tracked.facts, *conn));
         if held > bound.held_bytes_max {
             self.evict(held - bound.held_bytes_max, now_ns);
         }
@@ -322,14 +381,21 @@ impl Tracker {
     fn count(&mut self, conn: Conn) {
         let Some(tracked) = self.tracked.get(&conn) else { return self.out.clear() };
         let (facts, client, tls) = (tracked.facts, tracked.connection.client(), tracked.has_tls);
-        let twin = facts.local.zip(facts.remote).and_then(|(local, remote)| self.ends.get(&(remote, local)));
-        let peer = twin.and_then(|twin| self.tracked.get(twin)).map_or(0, |twin| twin.facts.process);
+        let peer = self.twin(&facts).map_or(0, |twin| twin.facts.process);
         self.emit(facts, client, tls, peer);
+    }
+
+    /// The other end, where it is on this machine.
+    fn twin(&self, facts: &Facts) -> Option<&Tracked> {
+        let (local, remote) = facts.local.zip(facts.remote)?;
+        let conn = self.ends.get(&(remote, local))?;
+        self.tracked.get(conn).or_else(|| self.datagrams.get(&(*conn, local)))
     }
 
     fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {
         let local_is_client = facts.client.or(client) == Some(Side::A);
-        for transaction in self.out.drain(..) {
+        // A request that was before the agent: its answer, as a message of its own, would turn the server into a client.
+        for transaction in self.out.drain(..).filter(|transaction| !http1::is_unasked(transaction)) {
             let pushed = matches!(transaction.initiator, Initiator::Server | Initiator::ServerOneWay);
             let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer) };
             self.counters.transactions += 1;

@@ -3,6 +3,7 @@
 //! A source says what it knows: who opened the connection (SYN, sockops) and whether it was seen from its first byte.
 
 use crate::decoder::{Limits, Protocol, Transport};
+use crate::registry;
 use crate::stream::Stream;
 use crate::transaction::Transaction;
 
@@ -95,6 +96,11 @@ impl Connection {
     /// The protocol's registered name once it is found; of the plaintext when there is any.
     pub fn protocol(&self) -> Option<&'static str> {
         self.inside_tls.as_ref().and_then(|inside| inside.protocol()).or_else(|| self.wire.protocol())
+    }
+
+    /// The decoder's own line of the registry, once the protocol is found.
+    pub fn streams(&self) -> bool {
+        self.protocol().and_then(registry::named).is_some_and(|protocol| protocol.streams)
     }
 
     /// Who is the client: told by the source, or by the protocol.

@@ -74,6 +74,8 @@ pub struct Protocol {
     pub title: &'static str,
     pub versions: &'static str,
     pub shows: &'static str,
+    /// One party may send message after message without an answer between them, so that the beginnings of packets do not tell of all of them.
+    pub streams: bool,
     pub recognise: fn(&Opening<'_>) -> Verdict,
     pub decoder: fn(Transport, Limits) -> Box<dyn Decoder>,
 }

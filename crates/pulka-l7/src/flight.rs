@@ -71,6 +71,10 @@ impl<T> Flight<T> {
         self.waiting.iter_mut().map(|(request, _)| request).find(|request| is_it(request))
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.waiting.iter().map(|(request, _)| request)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.unseen == 0
     }
@@ -102,6 +106,14 @@ pub fn unanswered(mut request: Transaction, at_ns: i64) -> Transaction {
     request.error.get_or_insert(NO_RESPONSE.into());
     request.end_ns = at_ns.max(request.end_ns);
     request
+}
+
+/// The rest of an answer, `bytes` until `end_ns`, was not read: how it ended is not known.
+pub fn answered_in_part(request: &mut Transaction, end_ns: i64, bytes: u64) {
+    request.end_ns = end_ns.max(request.end_ns);
+    request.first_byte_ns.get_or_insert(request.end_ns);
+    request.response_bytes += bytes;
+    request.attributes.push(("pulka.partial", "true".to_owned()));
 }
 
 /// What a request holds on the heap.

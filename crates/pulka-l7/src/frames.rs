@@ -65,9 +65,23 @@ pub trait Framed: Send {
     /// Bytes are missing; what follows may begin within a message.
     fn gap(&mut self, from: Party, out: &mut Vec<Transaction>);
 
+    /// Whether exactly one answer is awaited, so that what the server sends after a gap still belongs to it.
+    fn awaits_one(&self) -> bool {
+        false
+    }
+
+    /// The answer that was awaited is over, and what it said in the end was missed: `bytes` of it came last, until `end_ns`.
+    fn answered(&mut self, _end_ns: i64, _bytes: u64, _out: &mut Vec<Transaction>) {}
+
     fn close(&mut self, at_ns: i64, out: &mut Vec<Transaction>);
 
     fn held_bytes(&self) -> usize;
+}
+
+/// A gap fell into the only answer that was awaited. Its frames cannot be told apart any more, and it lasts until the client speaks again.
+struct Cut {
+    bytes: u64,
+    end_ns: i64,
 }
 
 /// A message whose rest is being passed over.
@@ -80,11 +94,12 @@ struct Long {
 pub struct Frames<P> {
     protocol: P,
     long: [Option<Long>; 2],
+    cut: Option<Cut>,
 }
 
 impl<P: Framed> Frames<P> {
     pub fn new(protocol: P) -> Self {
-        Frames { protocol, long: [None, None] }
+        Frames { protocol, long: [None, None], cut: None }
     }
 
     pub fn protocol(&mut self) -> &mut P {
@@ -96,6 +111,21 @@ impl<P: Framed> Frames<P> {
             Some(next) => Step::Become(taken, next),
             None => Step::Take(taken),
         }
+    }
+
+    fn finish_cut(&mut self, out: &mut Vec<Transaction>) {
+        if let Some(Cut { bytes, end_ns }) = self.cut.take() {
+            self.protocol.answered(end_ns, bytes, out);
+            self.protocol.gap(Party::Server, out);
+        }
+    }
+
+    /// The next bytes of an answer that was cut: taken unread.
+    fn pass_over(&mut self, input: &Input<'_>) -> Option<Step> {
+        let (cut, last) = (self.cut.as_mut()?, input.bytes.len().checked_sub(1)?);
+        cut.bytes += input.bytes.len() as u64;
+        cut.end_ns = input.ns_at(last);
+        Some(Step::Take(input.bytes.len()))
     }
 
     fn begin(&mut self, from: Party, input: &Input<'_>, bytes: u64, out: &mut Vec<Transaction>) -> Step {
@@ -121,6 +151,11 @@ impl<P: Framed> Decoder for Frames<P> {
         if input.bytes.is_empty() {
             return Step::Need(1);
         }
+        if from == Party::Client {
+            self.finish_cut(out);
+        } else if let Some(step) = self.pass_over(input) {
+            return step;
+        }
         match self.protocol.frame(from, input.bytes) {
             Frame::Need(bytes) => Step::Need(bytes),
             Frame::Wait => Step::Wait,
@@ -132,14 +167,22 @@ impl<P: Framed> Decoder for Frames<P> {
         }
     }
 
-    fn gap(&mut self, from: Party, _bytes: u64, out: &mut Vec<Transaction>) {
+    fn gap(&mut self, from: Party, bytes: u64, out: &mut Vec<Transaction>) {
         self.long[from.index()] = None;
-        self.protocol.gap(from, out);
+        match &mut self.cut {
+            Some(cut) if from == Party::Server => cut.bytes += bytes,
+            None if from == Party::Server && self.protocol.awaits_one() => self.cut = Some(Cut { bytes, end_ns: 0 }),
+            _ => {
+                self.finish_cut(out);
+                self.protocol.gap(from, out);
+            }
+        }
     }
 
     fn end(&mut self, _from: Party, _at_ns: i64, _out: &mut Vec<Transaction>) {}
 
     fn close(&mut self, at_ns: i64, out: &mut Vec<Transaction>) {
+        self.finish_cut(out);
         self.protocol.close(at_ns, out);
     }
 

@@ -60,6 +60,7 @@ struct Inner {
     /// When each process started: a later one may get its number.
     processes: HashMap<u32, u64>,
     fresh: Vec<Process>,
+    gone: Vec<u32>,
     clock: Clock,
     watch: Watch,
     listeners: HashMap<u16, u32>,
@@ -88,6 +89,7 @@ impl Agent {
             tracker: Tracker::new(options.bounds),
             processes: HashMap::new(),
             fresh: Vec::new(),
+            gone: Vec::new(),
             clock: Clock::now(),
             watch,
             listeners: HashMap::new(),
@@ -144,12 +146,8 @@ impl Agent {
     /// Forget processes that are gone; returns them.
     pub fn reap(&self) -> Vec<u32> {
         let mut inner = self.shared.lock();
-        let gone: Vec<u32> = inner.processes.iter().filter(|(pid, started)| !process::runs(**pid, **started)).map(|(pid, _)| *pid).collect();
-        for pid in &gone {
-            inner.processes.remove(pid);
-            inner.targets.forget(*pid);
-        }
-        gone
+        inner.reap();
+        std::mem::take(&mut inner.gone)
     }
 
     /// Files with a TLS library, and what became of them.
@@ -274,6 +272,16 @@ impl Inner {
         Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process }
     }
 
+    /// Each second, so that another process that gets the number is not taken for the one before.
+    fn reap(&mut self) {
+        let gone: Vec<u32> = self.processes.iter().filter(|(pid, started)| !process::runs(**pid, **started)).map(|(pid, _)| *pid).collect();
+        for pid in &gone {
+            self.processes.remove(pid);
+            self.targets.forget(*pid);
+        }
+        self.gone.extend(gone);
+    }
+
     fn meet(&mut self, pid: u32) {
         if pid != 0 && !self.processes.contains_key(&pid) && let Some(process) = Process::read(pid) {
             self.processes.insert(pid, process.started);
@@ -305,7 +313,11 @@ impl Inner {
 
     fn tell_verdicts(&mut self) {
         for (conn, judgement) in self.tracker.verdicts() {
-            let verdict = if judgement == Judgement::Keep { Verdict::Keep } else { Verdict::Ignore };
+            let verdict = match judgement {
+                Judgement::Keep => Verdict::Keep,
+                Judgement::Whole => Verdict::Whole,
+                Judgement::Ignore => Verdict::Ignore,
+            };
             let _ = self.probe.verdict(conn, verdict); // a full map only costs a longer look at the connection
         }
     }
@@ -318,6 +330,7 @@ impl Inner {
             self.walk();
         }
         self.unowned = unowned;
+        self.reap();
         self.watch.tick(&mut self.probe);
     }
 }

@@ -17,6 +17,9 @@ pub enum Kind {
     GoWrite,
     GoRead,
     GoReadReturn,
+    /// rustls lends what it has decrypted, told at the return, and is then told how much of it was taken.
+    RustChunk,
+    RustConsume,
 }
 
 impl Kind {
@@ -26,6 +29,8 @@ impl Kind {
             Kind::GoWrite => &["go_write"],
             Kind::GoRead => &["go_read"],
             Kind::GoReadReturn => &["go_read_return"],
+            Kind::RustChunk => &["rust_chunk"],
+            Kind::RustConsume => &["rust_consume"],
         }
     }
 }
@@ -45,7 +50,12 @@ pub struct Point {
 const WRITES: u64 = 1;
 const FOURTH: u64 = 2;
 const FIFTH: u64 = 4;
+const RUST: u64 = 6;
+const TABLE: u64 = 8;
+const INDIRECT: u64 = 16;
 
+/// Instances of generic functions; more are not probed.
+const RUST_POINTS_MAX: usize = 32;
 const GO_FUNCTION_BYTES_MAX: usize = 64 << 10;
 
 struct Function {
@@ -67,7 +77,36 @@ const GNUTLS: [Function; 2] = [function("gnutls_record_recv", 0), function("gnut
 const GO_READ: &str = "crypto/tls.(*Conn).Read";
 const GO_WRITE: &str = "crypto/tls.(*Conn).Write";
 
-/// The points of OpenSSL, GnuTLS or Go's crypto/tls in a library, or in a program that contains one of them. Empty: neither is there.
+/// Functions of rustls 0.21 to 0.23 by what their names hold, as mangled in the old and in the new way. Those that are generic are there once
+/// for each type they are used with; a program that was stripped, or optimised across crates, may have none of them.
+struct Mangled {
+    name: &'static str,
+    parts: [&'static str; 2],
+    kind: Kind,
+    cookie: u64,
+}
+
+const fn mangled(name: &'static str, parts: [&'static str; 2], kind: Kind, cookie: u64) -> Mangled {
+    Mangled { name, parts, kind, cookie }
+}
+
+const RUSTLS: [Mangled; 5] = [
+    mangled("rustls Reader::read", ["connection..Reader$u20$as$u20$std..io..Read$GT$4read17h", "6ReaderNt"], Kind::Library, RUST | INDIRECT),
+    mangled("rustls Reader::into_first_chunk", ["6Reader16into_first_chunk", "6Reader16into_first_chunk"], Kind::RustChunk, 0),
+    mangled("rustls consume_first_chunk", ["14ChunkVecBuffer19consume_first_chunk", "14ChunkVecBuffer19consume_first_chunk"], Kind::RustConsume, 0),
+    mangled("rustls write", ["PlaintextSink$GT$5write17h", "13PlaintextSink5write"], Kind::Library, RUST | WRITES),
+    mangled("rustls write_vectored", ["PlaintextSink$GT$14write_vectored17h", "13PlaintextSink14write_vectored"], Kind::Library, RUST | WRITES | TABLE),
+];
+
+fn rustls(name: &str) -> Option<&'static Mangled> {
+    if !name.contains("6rustls") && !name.contains("rustls..") {
+        return None;
+    }
+    let is_read = |known: &Mangled| known.parts[1] != "6ReaderNt" || name.ends_with("4Read4read");
+    RUSTLS.iter().find(|known| name.contains(known.parts[0]) || (name.contains(known.parts[1]) && is_read(known)))
+}
+
+/// The points of OpenSSL, GnuTLS, Go's crypto/tls or rustls in a library, or in a program that contains one of them. Empty: neither is there.
 pub fn points(path: &Path) -> Vec<Point> {
     read(path).unwrap_or_default()
 }
@@ -78,10 +117,11 @@ fn read(path: &Path) -> Option<Vec<Point>> {
     if file.architecture() != Architecture::X86_64 {
         return None;
     }
-    let mut code = Code { file: File::open(path).ok()?, segments: segments(&file), symbols: symbols(&file) };
+    let mut code = Code { file: File::open(path).ok()?, segments: segments(&file), symbols: symbols(&file), rust: rust_symbols(&file) };
     let mut points: Vec<Point> = OPENSSL.iter().flat_map(|pair| code.pair(pair)).collect();
     points.extend(GNUTLS.iter().filter_map(|function| code.alone(function)));
     points.extend(code.go().unwrap_or_default());
+    points.extend(code.rustls().unwrap_or_default());
     Some(points)
 }
 
@@ -95,6 +135,7 @@ struct Code {
     file: File,
     segments: Vec<Segment>,
     symbols: Vec<Symbol>,
+    rust: Vec<(&'static Mangled, u64)>,
 }
 
 struct Symbol {
@@ -124,6 +165,11 @@ fn symbols<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<Symbol> {
         }
     }
     found
+}
+
+fn rust_symbols<'a>(file: &object::File<'a, &'a ReadCache<File>>) -> Vec<(&'static Mangled, u64)> {
+    let defined = file.symbols().filter(|symbol| symbol.is_definition());
+    defined.filter_map(|symbol| Some((rustls(symbol.name().ok()?)?, symbol.address()))).take(RUST_POINTS_MAX).collect()
 }
 
 impl Code {
@@ -193,6 +239,19 @@ impl Code {
         Some(points)
     }
 
+    /// A way to read and a way to write, or nothing: half a conversation tells nothing.
+    fn rustls(&mut self) -> Option<Vec<Point>> {
+        let found = std::mem::take(&mut self.rust);
+        let has = |kind: Kind, writes: u64| found.iter().any(|(known, _)| known.kind == kind && known.cookie & WRITES == writes);
+        if !has(Kind::Library, WRITES) || !(has(Kind::Library, 0) || (has(Kind::RustChunk, 0) && has(Kind::RustConsume, 0))) {
+            return None;
+        }
+        found.iter().map(|(known, address)| {
+            let point = self.point(&function(known.name, known.cookie), *address)?;
+            Some(Point { kind: known.kind, ..point })
+        }).collect()
+    }
+
     fn go_point(&self, function: &'static str, kind: Kind, address: u64, at: usize) -> Option<Point> {
         Some(Point { function, kind, offset: self.offset(address + at as u64)?, cookie: 0, cheap: true })
     }
@@ -222,6 +281,20 @@ mod tests {
         let found = points(path);
         assert!(found.iter().any(|point| point.cookie & WRITES == 0) && found.iter().any(|point| point.cookie & WRITES != 0), "{found:?}");
         assert!(found.iter().all(|point| point.offset > 0), "{found:?}");
+    }
+
+    #[test]
+    fn functions_of_rustls_by_either_mangling() {
+        let name = |mangled: &str| rustls(mangled).map(|known| known.name);
+        let read = "_ZN66_$LT$rustls..conn..connection..Reader$u20$as$u20$std..io..Read$GT$4read17h21c57d591636da98E";
+        assert_eq!(name(read), Some("rustls Reader::read"));
+        assert_eq!(name("_RNvXs1_NtNtCs4fhZ_6rustls4conn10connectionNtB5_6ReaderNtNtCsYY_3std2io4Read4read"), Some("rustls Reader::read"));
+        let sink = "_ZN99_$LT$rustls..conn..ConnectionCommon$LT$T$GT$$u20$as$u20$rustls..conn..connection..PlaintextSink$GT$";
+        assert_eq!(name(&format!("{sink}5write17h9baf0c4d9c00b0d4E")), Some("rustls write"));
+        assert_eq!(name(&format!("{sink}14write_vectored17h9baf0c4d9c00b0d4E")), Some("rustls write_vectored"));
+        assert_eq!(name(&format!("{sink}5flush17h9baf0c4d9c00b0d4E")), None);
+        assert_eq!(name("_ZN6rustls4conn10connection6Reader16into_first_chunk17hb64d7911370a00ffE"), Some("rustls Reader::into_first_chunk"));
+        assert_eq!(name("_ZN5tokio2io4read17hb64d7911370a00ffE"), None);
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Default for Limits {
 pub enum Verdict {
     Keep = 1,
     Ignore = 2,
+    Whole = 3,
 }
 
 pub struct Probe {
@@ -59,11 +60,14 @@ pub struct Probe {
     btf: Btf,
     features: Vec<Feature>,
     links: Vec<Vec<Box<dyn Any + Send + Sync>>>,
-    controls: Array<MapData, [u32; 6]>,
-    control: [u32; 6],
+    controls: Array<MapData, [u32; CONTROLS]>,
+    control: [u32; CONTROLS],
     verdicts: HashMap<MapData, u64, u8>,
     drops: PerCpuArray<MapData, u64>,
 }
+
+/// Members of `struct control`.
+const CONTROLS: usize = 7;
 
 pub const DROPS: [&str; 6] = ["ring_full", "no_storage", "short_header", "copy_failed", "over_budget", "retransmit"];
 
@@ -81,7 +85,10 @@ impl Probe {
         }
         match probe.features.iter().find(|feature| feature.required && feature.answer != Answer::Yes) {
             Some(Feature { name, answer: Answer::No(why) | Answer::Unknown(why), .. }) => Err(Error::Missing(format!("{name} {why}"))),
-            _ => Ok(probe),
+            _ => {
+                probe.pause(false)?; // only now: a connection seen in one direction first would be one answer behind for good
+                Ok(probe)
+            }
         }
     }
 
@@ -109,7 +116,7 @@ impl Probe {
             .load(object)
             .map_err(|error| Error::Load(describe(&error)))?;
         let control =
-            [0, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4];
+            [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.ring_bytes];
         let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
         controls.set(0, control, 0).map_err(map_error)?;
         let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;
@@ -155,7 +162,7 @@ impl Probe {
         let btf = &self.btf;
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         match name {
-            "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" => <&mut UProbe>::try_from(program)?.load(),
+            "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" | "rust_chunk" | "rust_consume" => <&mut UProbe>::try_from(program)?.load(),
             "bytes_ingress" | "bytes_egress" => <&mut CgroupSkb>::try_from(program)?.load(),
             "conn_files" => <&mut Iter>::try_from(program)?.load("task_file", btf),
             "conn_state" => <&mut BtfTracePoint>::try_from(program)?.load("inet_sock_set_state", btf),

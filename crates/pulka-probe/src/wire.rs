@@ -64,7 +64,7 @@ pub enum Record<'a> {
     Open(Conn),
     Close(Conn),
     Owner(Conn),
-    /// One packet of UDP, complete up to 512 bytes; `Conn::conn` is the socket.
+    /// One packet of UDP, complete up to 512 bytes; `Conn::conn` is the socket, `Conn::tgid` who sent it.
     Datagram(Conn, Direction, &'a [u8]),
 }
 
@@ -81,7 +81,7 @@ impl<'a> Record<'a> {
             2 => Some(Record::Open(conn(bytes)?)),
             3 => Some(Record::Close(conn(bytes)?)),
             4 => Some(Record::Owner(conn(bytes)?)),
-            5 => Some(Record::Datagram(ends(bytes)?, direction(bytes)?, bytes.get(HEAD + ENDS..HEAD + ENDS + captured(bytes)?)?)),
+            5 => Some(Record::Datagram(conn(bytes)?, direction(bytes)?, bytes.get(CONN_RECORD_BYTES..CONN_RECORD_BYTES + captured(bytes)?)?)),
             6 => Some(Record::Plaintext(session(bytes)?, plaintext(bytes)?)),
             7 => Some(Record::Bind(session(bytes)?, u64_at(bytes, 8)?)),
             _ => None,
@@ -148,7 +148,7 @@ fn address(family: u16, bytes: &[u8]) -> Option<IpAddr> {
     Some(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4))
 }
 
-fn ends(bytes: &[u8]) -> Option<Conn> {
+fn conn(bytes: &[u8]) -> Option<Conn> {
     let family = u16_at(bytes, HEAD + 36)?;
     let end = |at: usize, port: usize| Some(SocketAddr::new(address(family, bytes.get(at..at + 16)?)?, u16_at(bytes, port)?));
     Some(Conn {
@@ -158,13 +158,9 @@ fn ends(bytes: &[u8]) -> Option<Conn> {
         local: end(HEAD, HEAD + 32)?,
         remote: end(HEAD + 16, HEAD + 34)?,
         udp: u16_at(bytes, HEAD + 38)? == 17,
-        tgid: 0,
-        state: 0,
+        tgid: u32_at(bytes, HEAD + ENDS)?,
+        state: u32_at(bytes, HEAD + ENDS + 4)?,
     })
-}
-
-fn conn(bytes: &[u8]) -> Option<Conn> {
-    Some(Conn { tgid: u32_at(bytes, HEAD + ENDS)?, state: u32_at(bytes, HEAD + ENDS + 4)?, ..ends(bytes)? })
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! Bindings of `pulka_l7`: capture files to Arrow.
+//! Bindings of `pulka_l7` and `pulka_edge`: capture files to Arrow.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array};
 use arrow_pyarrow::{PyArrowType, ToPyArrow};
+use pulka_edge::red::{End, Key, Peer, Red, Series};
 use pulka_l7::capture::{Capture as Core, Closed, Found, Seen, Settings};
 use pulka_l7::decoder::Transport;
-use pulka_l7::red::{Key, Red, Series};
 use pulka_l7::registry::PROTOCOLS;
 use pulka_l7::transaction::Initiator;
 use pyo3::exceptions::PyValueError;
@@ -87,9 +88,20 @@ type Arrow<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 impl Inner {
     fn take(&mut self) -> Arrow<Batches> {
         let Found { transactions, connections } = self.capture.take();
-        transactions.iter().for_each(|seen| self.red.record(seen));
-        Ok((PyArrowType(transaction_batch(&transactions)?), PyArrowType(connection_batch(&connections)?)))
+        let batches = (PyArrowType(transaction_batch(&transactions)?), PyArrowType(connection_batch(&connections)?));
+        transactions.into_iter().for_each(|seen| self.red.add(end_of(&seen), seen.transaction));
+        Ok(batches)
     }
+}
+
+/// A capture knows no processes, and counts each transaction once: as the client has it.
+fn end_of(seen: &Seen) -> End {
+    let peer = Peer { process: 0, address: Some(seen.server.ip()), port: seen.server.port() };
+    End { process: 0, is_client: true, tls: false, peer }
+}
+
+fn server_of(key: &Key) -> Option<String> {
+    key.end.peer.address.map(|address| SocketAddr::new(address, key.end.peer.port).to_string())
 }
 
 fn texts<'a, T: 'a, S: AsRef<str>>(rows: &'a [T], text: impl Fn(&'a T) -> S) -> ArrayRef {
@@ -168,20 +180,21 @@ fn connection_batch(rows: &[Closed]) -> Arrow<RecordBatch> {
 }
 
 fn red_batch(red: &Red) -> Arrow<RecordBatch> {
-    let rows: Vec<(&Key, &Series)> = red.series().collect();
-    let quantile = |share: f64| seconds(&rows, move |(_, series)| series.durations.quantile(share));
+    let mut rows: Vec<(&Key, &Series)> = red.series().collect();
+    rows.sort_unstable_by_key(|(key, _)| (key.protocol, key.end.peer.address, key.end.peer.port, &key.operation, &key.target, &key.status, &key.error));
+    let timed = |of: fn(&Series) -> f64| seconds(&rows, move |(_, series)| (series.durations.count > 0).then(|| of(series)));
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("protocol", texts(&rows, |(key, _)| key.protocol), false),
-        ("server", optional(&rows, |(key, _)| key.server.map(|server| server.to_string())), true),
+        ("server", optional(&rows, |(key, _)| server_of(key)), true),
         ("operation", texts(&rows, |(key, _)| &key.operation), false),
         ("target", optional(&rows, |(key, _)| non_empty(&key.target)), true),
         ("status", optional(&rows, |(key, _)| non_empty(&key.status)), true),
-        ("count", numbers(&rows, |(_, series)| series.count), false),
-        ("errors", numbers(&rows, |(_, series)| series.errors), false),
-        ("p50_s", quantile(0.5), true),
-        ("p95_s", quantile(0.95), true),
-        ("p99_s", quantile(0.99), true),
-        ("max_s", seconds(&rows, |(_, series)| (series.durations.count > 0).then_some(series.durations.max)), true),
+        ("error", optional(&rows, |(key, _)| key.error.as_deref()), true),
+        ("count", numbers(&rows, |(_, series)| series.durations.count + series.one_way), false),
+        ("p50_s", timed(|series| series.durations.quantile(0.5)), true),
+        ("p95_s", timed(|series| series.durations.quantile(0.95)), true),
+        ("p99_s", timed(|series| series.durations.quantile(0.99)), true),
+        ("max_s", timed(|series| series.durations.max), true),
         ("request_bytes", numbers(&rows, |(_, series)| series.request_bytes), false),
         ("response_bytes", numbers(&rows, |(_, series)| series.response_bytes), false),
     ])?)

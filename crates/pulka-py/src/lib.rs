@@ -1,4 +1,4 @@
-//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core` and `pulka-l7`.
+//! The Python module `pulka._native`: converts, releases the GIL, maps errors. The logic is in `pulka-core`, `pulka-l7`, `pulka-edge`.
 
 mod batch;
 mod capture;

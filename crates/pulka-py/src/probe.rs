@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use pulka_edge::report::{Row, rows};
-use pulka_edge::tracker::Bounds;
+use pulka_edge::replay::replay;
+use pulka_edge::tracker::{Bounds, Tracker};
 use pulka_l7::decoder::Limits as DecoderLimits;
 use pulka_l7::transaction::Transaction;
 use pulka_probe::agent::{Agent, Options};
@@ -23,6 +24,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<EdgeRow>()?;
     module.add_class::<EdgeStatus>()?;
     module.add_function(wrap_pyfunction!(edge_examine, module)?)?;
+    module.add_function(wrap_pyfunction!(edge_replay, module)?)?;
     module.add_function(wrap_pyfunction!(edge_process, module)?)
 }
 
@@ -80,7 +82,7 @@ impl EdgeAgent {
     fn report(&self, py: Python<'_>, names: HashMap<u32, String>) -> Vec<EdgeRow> {
         let rows = self.with(py, |agent| {
             let series = agent.with_tracker(|tracker| tracker.red.take());
-            rows(series, |process| Some(names.get(&process).cloned().unwrap_or_default()))
+            rows(series, |process| names.get(&process).cloned())
         });
         rows.into_iter().map(EdgeRow::of).collect()
     }
@@ -120,6 +122,15 @@ impl EdgeAgent {
             counters: counters.into_iter().collect(),
             connections: status.connections,
         }
+    }
+
+    /// Begin to write down what is seen; `tapped` gives it and ends that. It holds payloads.
+    fn tap(&self, py: Python<'_>) {
+        self.with(py, |agent| agent.with_tracker(|tracker| tracker.tap = Some(Vec::new())));
+    }
+
+    fn tapped(&self, py: Python<'_>) -> Vec<u8> {
+        self.with(py, |agent| agent.with_tracker(|tracker| tracker.tap.take())).unwrap_or_default()
     }
 
     fn pause(&self, py: Python<'_>, paused: bool) -> PyResult<()> {
@@ -272,6 +283,19 @@ impl EdgeExemplar {
         let Transaction { start_ns, end_ns, error, attributes, .. } = transaction;
         EdgeExemplar { start_ns, end_ns, error: error.map(|text| text.into_owned()), attributes }
     }
+}
+
+/// What a recording of `EdgeAgent.tap` tells, counted as the agent does.
+#[pyfunction]
+#[pyo3(signature = (recording, *, connections_max=65_536, keys_max=10_000, held_bytes_max=67_108_864))]
+fn edge_replay(py: Python<'_>, recording: &[u8], connections_max: usize, keys_max: usize, held_bytes_max: usize) -> Vec<EdgeRow> {
+    let bounds = Bounds { connections_max, keys_max, held_bytes_max, idle_ns: i64::MAX, limits: DecoderLimits::DEFAULT };
+    let rows = py.detach(|| {
+        let mut tracker = Tracker::new(bounds);
+        replay(recording, &mut tracker);
+        rows(tracker.red.take(), |process| Some(process.to_string()))
+    });
+    rows.into_iter().map(EdgeRow::of).collect()
 }
 
 /// Which features would work here; nothing is attached.

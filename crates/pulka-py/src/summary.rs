@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, make_array};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, make_array};
 use arrow_pyarrow::{FromPyArrow, PyArrowType};
+use pulka_core::summary::exponential;
 use pulka_core::summary::field::FieldSummary;
 use pulka_core::summary::histogram::Histogram;
 use pulka_core::summary::table::{self, Column, Options, Rows, Table};
@@ -205,6 +206,13 @@ impl Quantiles {
         py.detach(|| add_numbers(&mut locked(&self.inner), &array))
     }
 
+    /// Count exponential histograms: arrays of int64 and one of text, JSON arrays of counts.
+    fn add_exponential(&self, py: Python<'_>, scales: &Bound<'_, PyAny>, zeros: &Bound<'_, PyAny>, offsets: &Bound<'_, PyAny>, counts: &Bound<'_, PyAny>) -> PyResult<()> {
+        let [scales, zeros, offsets, counts] = [scales, zeros, offsets, counts].map(|array| FromPyArrow::from_pyarrow_bound(array).map(make_array));
+        let (scales, zeros, offsets, counts) = (scales?, zeros?, offsets?, counts?);
+        py.detach(|| add_histograms(&mut locked(&self.inner), [&scales, &zeros, &offsets], &counts))
+    }
+
     fn merge(&self, state: &[u8]) -> PyResult<()> {
         let other = Histogram::from_bytes(state).ok_or_else(|| PyValueError::new_err("this is no sketch of quantiles"))?;
         locked(&self.inner).merge(&other);
@@ -228,6 +236,19 @@ impl Quantiles {
     fn relative_error(&self) -> f64 {
         locked(&self.inner).relative_error()
     }
+}
+
+/// Rows without a scale are no histograms.
+fn add_histograms(histogram: &mut Histogram, numbers: [&ArrayRef; 3], counts: &ArrayRef) -> PyResult<()> {
+    let whole = |array: &ArrayRef| array.as_primitive_opt::<Int64Type>().cloned().ok_or_else(|| PyValueError::new_err("scale, zeros and offset are int64"));
+    let (scales, zeros, offsets) = (whole(numbers[0])?, whole(numbers[1])?, whole(numbers[2])?);
+    let counts = counts.as_string_opt::<i32>().ok_or_else(|| PyValueError::new_err("counts are text"))?;
+    let zero = |array: &Int64Array, row: usize| if array.is_valid(row) { array.value(row) } else { 0 };
+    for row in (0..scales.len()).filter(|row| scales.is_valid(*row)) {
+        let text = if counts.is_valid(row) { counts.value(row) } else { "" };
+        exponential::add(histogram, scales.value(row), zero(&zeros, row), zero(&offsets, row), text);
+    }
+    Ok(())
 }
 
 fn add_numbers(histogram: &mut Histogram, array: &ArrayRef) -> PyResult<()> {

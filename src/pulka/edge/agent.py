@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,7 +82,7 @@ class Agent:
         self._clock = clock
         self._host = host or socket.gethostname()
         self._names: dict[int, Name] = {}
-        self._gone: list[int] = []
+        self._gone: set[int] = set()
         self._began_ns = clock.now_ns()
         self._told: dict[str, int] = {}
 
@@ -89,6 +90,7 @@ class Agent:
         """Name processes that are new; called often, because their files may be gone soon."""
         for process in self._native.processes():
             self._names[process.pid] = _named(process)
+            self._gone.discard(process.pid)  # the number is another process's now
 
     def rows(self) -> "list[EdgeRow]":
         """What was counted since the last call."""
@@ -96,7 +98,7 @@ class Agent:
         names = {pid: name.service for pid, name in self._names.items()}
         for pid in self._gone:
             self._names.pop(pid, None)
-        self._gone = self._native.reap()
+        self._gone = set(self._native.reap())
         return self._native.report({0: UNKNOWN, **names})
 
     def services(self) -> dict[str, Service]:
@@ -165,6 +167,8 @@ class Agent:
 
 
 def _named(process: "EdgeProcess") -> Name:
+    if process.pid == os.getpid():
+        return Name(_SELF, "agent")
     try:
         return name_service(process)
     except (OSError, ValueError, RecursionError) as error:  # somebody else's files

@@ -79,7 +79,7 @@ def name_service(process: Process, root: Path | None = None) -> Name:
     found = _declared(process.env) or _unit(process.cgroup) or container_name(process.cgroup) or (go[:2] if go else None)
     if found is None and runtime in _LANGUAGES:
         found = _LANGUAGES[runtime](process.argv, files)
-    service, source = found or dotnet_name([process.exe], files) or _executable(process)
+    service, source = found or dotnet_name([process.exe], files) or _executable(process, files)
     return Name(service, source, f"{runtime} {version}".strip())
 
 
@@ -112,6 +112,18 @@ def _unit(cgroup: str) -> Finding:
     return None
 
 
-def _executable(process: Process) -> tuple[str, str]:
+def _called(process: Process, files: Files) -> str | None:
+    """A file of several commands goes by the link that was called: redis-server is one to redis-check-rdb in Debian."""
+    exe = PurePosixPath(process.exe)
+    name = PurePosixPath((process.argv[0].split() or [""])[0]).name if process.argv else ""
+    try:
+        return name if name and PurePosixPath(files.local(exe.parent / name).readlink()).name == exe.name else None
+    except OSError:
+        return None
+
+
+def _executable(process: Process, files: Files) -> tuple[str, str]:
+    if called := _called(process, files):
+        return called, "executable"
     base = PurePosixPath(process.exe).name or PurePosixPath((process.argv or [""])[0]).name
     return base or f"pid {process.pid}", "executable"

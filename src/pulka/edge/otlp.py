@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pulka.edge import semconv
+from pulka.model.agent_metrics import SCOPE
 
 __all__ = ["Count", "Exemplar", "Request", "Row", "Service", "encode"]
 
 _DELTA = 1
 _SERVER, _CLIENT = 2, 3
 _ERROR = 2
-_SCOPE = {"name": "pulka.edge"}
+_SCOPE = {"name": SCOPE}
 
 
 class Entropy(Protocol):
@@ -110,17 +111,17 @@ def _resource(service: Service, host: str) -> dict[str, semconv.Value]:
 
 def _metrics(rows: Iterable[Row], times: dict[str, str], random: Entropy, spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     points: dict[str, list[dict[str, Any]]] = {}
-    messages: list[dict[str, Any]] = []
+    messages: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         named = _attributes(semconv.attributes(row))
         if row.count:
             points.setdefault(semconv.metric_name(row), []).append({**times, **_point(row, named, random, spans)})
         if row.one_way:
-            messages.append({**times, "attributes": named, "asInt": str(row.one_way)})
+            messages.setdefault(semconv.messages_name(row), []).append({**times, "attributes": named, "asInt": str(row.one_way)})
     histograms: list[dict[str, Any]] = [
         {"name": name, "unit": "s", "exponentialHistogram": {"aggregationTemporality": _DELTA, "dataPoints": own}} for name, own in points.items()
     ]
-    return [*histograms, _sum("pulka.messages", "{message}", messages)] if messages else histograms
+    return [*histograms, *(_sum(name, "{message}", own) for name, own in messages.items())]
 
 
 def _counts(counts: Iterable[Count], times: dict[str, str]) -> list[dict[str, Any]]:

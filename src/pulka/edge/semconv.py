@@ -1,13 +1,14 @@
 """OpenTelemetry's names for what was counted: the metric of a row, its attributes, and the name of a span.
 
-Semantic conventions 1.37 (HTTP, RPC, database, messaging, DNS). Where they know a client's side only, a server's has the same name after
-`pulka.`; protocols without a convention are `pulka.{client,server}.request.duration`. Durations are seconds.
+Semantic conventions 1.37 (HTTP, RPC, database, messaging, DNS); the names of metrics are in `pulka.model.agent_metrics`. Durations are seconds.
 """
 
 from collections.abc import Mapping
 from typing import Protocol
 
-__all__ = ["Row", "attributes", "metric_name", "span_name"]
+from pulka.model.agent_metrics import DURATIONS, MESSAGES
+
+__all__ = ["Row", "attributes", "messages_name", "metric_name", "span_name"]
 
 Value = str | int
 
@@ -34,18 +35,22 @@ _MESSAGING = {"kafka": "kafka", "amqp": "rabbitmq", "nats": "nats", "mqtt": "mqt
 
 def metric_name(row: Row) -> str:
     """As `http.server.request.duration`."""
-    side = "client" if row.is_client else "server"
-    if row.protocol in _HTTP:
-        return f"http.{side}.request.duration"
-    if row.protocol == "grpc":
-        return f"rpc.{side}.call.duration"
-    if row.protocol in _DATABASES:
-        return "db.client.operation.duration" if row.is_client else "pulka.db.server.operation.duration"
-    if row.protocol in _MESSAGING:
-        return "messaging.client.operation.duration" if row.is_client else "pulka.messaging.server.operation.duration"
-    if row.protocol == "dns":
-        return "dns.lookup.duration" if row.is_client else "pulka.dns.server.lookup.duration"
-    return f"pulka.{side}.request.duration"
+    return DURATIONS[_area(row.protocol)][row.is_client]
+
+
+def messages_name(row: Row) -> str:
+    """Of one-way messages, which have no duration."""
+    return MESSAGES[row.is_client]
+
+
+def _area(protocol: str) -> str:
+    if protocol in _HTTP:
+        return "http"
+    if protocol in _DATABASES:
+        return "db"
+    if protocol in _MESSAGING:
+        return "messaging"
+    return {"grpc": "rpc", "dns": "dns"}.get(protocol, "")
 
 
 def attributes(row: Row) -> dict[str, Value]:

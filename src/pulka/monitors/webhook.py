@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 
 import httpx
 
@@ -26,10 +27,14 @@ class Webhooks:
     """Sends over one pool of connections."""
 
     def __init__(self, clock: Clock, timeout_s: float) -> None:
-        self._clock = clock
+        self._clock, self._timeout_s = clock, timeout_s
         for name in ("httpx", "httpcore"):  # they log URLs, whose paths are secrets of the tenants
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._client = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False, headers={"User-Agent": "pulka"})
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made when the first webhook goes out: it reads all trusted certificates."""
+        return httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False, trust_env=False, headers={"User-Agent": "pulka"})
 
     async def send(self, tenant: str, entry: Entry) -> None:
         """BadInput when the receiver refuses for good, Temporary or a transport error when it may take it later."""
@@ -46,7 +51,8 @@ class Webhooks:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
 
 
 def _signed(entry: Entry, stamp: str, body: bytes) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import shapes
+from pulka.query.late import is_late
 from pulka.query.plan import Use
 from pulka.query.removal import fields_of, without
 from pulka.query.schema import LogicalTable
@@ -29,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Prepared:
-    """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name."""
+    """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name.
+
+    `newest`: so many of the newest rows of one table are all it wants; `digest`: of its plan over empty tables.
+    """
 
     sql: str
     tables: Mapping[str, LogicalTable]
@@ -38,6 +42,8 @@ class Prepared:
     joins: bool = False
     opaque: bool = False
     functions: tuple[str, ...] = ()
+    newest: int | None = None
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
 
 
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
+    if not any(map(is_late, sources)):
+        session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
     read = {source.use.table.name for source in sources if not source.is_empty}
     for table in prepared.tables.values():
         if table.name not in read:

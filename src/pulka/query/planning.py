@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 
 from datafusion import DataFrame, SessionContext
 
@@ -10,6 +11,7 @@ from pulka.query import messages
 from pulka.query.binding import Prepared
 from pulka.query.functions import Surroundings, expand
 from pulka.query.names import mentioned, quote_paths, quote_word, unique_match
+from pulka.query.newest import newest_rows
 from pulka.query.plan import uses
 from pulka.query.schema import LogicalTable
 from pulka.query.session import read_only
@@ -32,7 +34,10 @@ def prepare(open_: Callable[[], SessionContext], statement: str, known: Mapping[
     try:
         sql, frame = _resolve(session, quote_paths(sql, tables), tables)
         plan = frame.optimized_logical_plan().display_indent()
-        return Prepared(sql, tables, frame.schema(), uses(frame, tables), bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions)
+        return Prepared(
+            sql, tables, frame.schema(), uses(frame, tables), bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions,
+            newest_rows(frame), blake2b(plan.encode(errors="replace"), digest_size=16).digest(),
+        )  # fmt: skip
     except Exception as error:
         raise messages.translate(error, known, functions) from error
 

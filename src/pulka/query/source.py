@@ -1,16 +1,19 @@
 """What a query reads of one table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
 from pulka.query.plan import Use
 from pulka.query.removal import Hidden
 from pulka.query.search_scan import Found
 from pulka.seams import Fragment, Position
 
-__all__ = ["Source"]
+__all__ = ["Source", "fresh_within"]
 
 
 @dataclass(slots=True)
@@ -62,3 +65,15 @@ class Source:
         """Bytes of the fragments that are read, and of what a search has read."""
         found = 0 if self.found is None else self.found.bytes_read
         return found + sum(fragment.bytes for fragment in self.scanned)
+
+
+def fresh_within(fresh: Sequence[tuple[Position, pa.RecordBatch]], window: TimeRange) -> list[tuple[Position, pa.RecordBatch]]:
+    """The batches that have rows in `window`, or may have: events mostly come when they happen."""
+    if window.start_ns is None and window.end_ns is None:
+        return list(fresh)
+    return [(at, batch) for at, batch in fresh if window.overlaps(*_times(batch))]
+
+
+def _times(batch: pa.RecordBatch) -> tuple[int, int]:
+    bounds = pc.min_max(batch.column(TIMESTAMP).cast(pa.int64()))
+    return bounds["min"].as_py(), bounds["max"].as_py()

@@ -26,7 +26,7 @@ def _rows(*arguments: str) -> list[dict[str, object]]:
 
 def test_red_is_the_default(trace: str) -> None:
     (row,) = _rows(trace)
-    assert (row["protocol"], row["operation"], row["target"], row["status"], row["count"], row["errors"]) == ("http1", "GET", "/a/*", "500", 1, 1)
+    assert (row["protocol"], row["operation"], row["target"], row["status"], row["error"], row["count"]) == ("http1", "GET", "/a/*", "500", "500", 1)
     assert row["p50_ms"] == 5.0
 
 

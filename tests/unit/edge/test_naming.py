@@ -165,6 +165,20 @@ def test_cut_go_binaries_are_no_trouble(cut: int, tmp_path: Path) -> None:
     assert name_service(process({"exe": "/binary", "argv": ["/binary"]}), tmp_path).service in ("binary", "shop")
 
 
+@pytest.mark.parametrize(
+    ("argv", "service"),
+    [
+        (["/usr/bin/redis-server", "127.0.0.1:6379"], "redis-server"), (["redis-server *:6379"], "redis-server"), (["/usr/bin/redis-check-rdb"], "redis-check-rdb"),
+        (["/opt/other"], "redis-check-rdb"), ([""], "redis-check-rdb"), ([], "redis-check-rdb"),
+    ],
+)  # fmt: skip
+def test_a_file_of_several_commands_goes_by_the_one_that_was_called(argv: list[str], service: str, tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/redis-check-rdb").touch()
+    (tmp_path / "usr/bin/redis-server").symlink_to("redis-check-rdb")
+    assert name_service(process({"exe": "/usr/bin/redis-check-rdb", "argv": argv}), tmp_path) == Name(service, "executable")
+
+
 def test_containers_are_named_by_their_labels(tmp_path: Path) -> None:
     from pulka.edge.containers import container_name
 

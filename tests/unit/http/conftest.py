@@ -45,7 +45,7 @@ class JournalEngine:
         self.asked: list[tuple[str, str, TimeRange, Limits]] = []
         self.fail_after: int | None = None
 
-    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
+    async def run(self, sql: str, tenant: str, window: TimeRange, limits: Limits, query_id: str = "") -> Result:
         self.asked.append((sql, tenant, window, limits))
         context = datafusion.SessionContext()
         for name, table in {**await self._stored(tenant), **self.tables}.items():

@@ -13,6 +13,13 @@ async def test_health_and_readiness(make_services, make_client):
     assert (await make_client(make_services(checks={"journal": fine})).get("/readyz")).status_code == 200
 
 
+async def test_readiness_tells_of_what_runs_beside_and_does_not_hang_on_it(make_services, make_client):
+    services = make_services()
+    services.beside["edge"] = lambda: {"state": "off", "reason": "it needs root"}
+    answer = await make_client(services).get("/readyz")
+    assert (answer.status_code, answer.json()["edge"]) == (200, {"state": "off", "reason": "it needs root"})
+
+
 async def test_metrics_count_requests_by_route(client):
     await client.post("/api/v1/ingest/logs", content=b'{"message":"a"}')
     await client.get("/x/y")

@@ -35,7 +35,7 @@ class ScriptedEngine:
         self.answers: dict[int, Any] = {}
         self.otherwise: Any = {"value": [0.0]}
 
-    async def run(self, sql: str, tenant: str, window: Any, limits: Any) -> Result:
+    async def run(self, sql: str, tenant: str, window: Any, limits: Any, query_id: str = "") -> Result:
         at = (window.end_ns - self.start_ns) // S
         self.asked.append((sql, tenant, at, (window.end_ns - window.start_ns) // S))
         answer = self.answers.get(at, self.otherwise)

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.query.conftest import ALWAYS, UNLIMITED
 
 from pulka.errors import BadQuery, LimitExceeded, PulkaError
+from pulka.query import newest
 from pulka.query.apart import grows
 from pulka.seams import Limits
 
@@ -71,6 +72,23 @@ def test_a_join_past_its_deadline_is_gone_with_its_process(lake):
         return at_work
 
     assert len(asyncio.run(ask())) == 1
+    assert children() == set()
+
+
+async def test_a_large_query_runs_apart_while_other_tenants_ask(make_lake, monkeypatch):
+    monkeypatch.setattr(newest, "_FIRST_ROWS", 1)
+    lake = make_lake(apart_bytes=1)
+    for hour in range(3):
+        await asyncio.to_thread(lake.store, [{"timestamp": hour * 100 + at, "n": hour * 100 + at} for at in range(100)])
+
+    async def ask():
+        result = await lake.engine.run("select n from logs where n % 100 = 7 order by timestamp desc limit 2", "acme", ALWAYS, UNLIMITED)
+        at_work = len(children())
+        return [n for batch in [one async for one in result.batches] for n in batch.column("n").to_pylist()], at_work
+
+    assert await ask() == ([207, 107], 0)
+    await lake.engine.explain("select 1", "other", ALWAYS)
+    assert await ask() == ([207, 107], 1)
     assert children() == set()
 
 

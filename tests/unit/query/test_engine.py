@@ -151,7 +151,7 @@ def test_statistics_and_explain(lake):
     assert {means: count for means, count in stats.fragments_pruned.items() if count} == {"time": 1, "min_max": 2}
     assert list(stats.fragments_pruned) == ["time", "existence", "min_max", "values", "automaton", "words"]
     assert stats.rows == 5
-    assert set(stats.time_ms) == {"plan", "prune", "fetch", "search", "execute"}
+    assert set(stats.time_ms) == {"wait", "plan", "prune", "fetch", "search", "execute"}
     funnel = lake.explain(sql)["tables"][0]
     assert (funnel["table"], funnel["scanned"], funnel["fresh_rows"]) == ("logs", 1, 3)
     assert funnel["columns"] == ["duration", "service", "timestamp"]

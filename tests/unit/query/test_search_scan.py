@@ -181,7 +181,7 @@ async def test_a_query_past_its_time_cancels_the_search(make_lake, monkeypatch):
 
     monkeypatch.setattr(_native, "Search", Slow)
     with pytest.raises(LimitExceeded):
-        await lake.engine._start(lake.engine._open("acme", TimeRange(), Limits()), "select 1 from logs where message like '%lost%'")
+        await lake.engine.run("select 1 from logs where message like '%lost%'", "acme", TimeRange(), Limits())
     await asyncio.wait_for(cancelled.wait(), 10)
 
 

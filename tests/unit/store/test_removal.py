@@ -19,6 +19,7 @@ from pulka.clock import SystemClock
 from pulka.errors import BadQuery, NotFound
 from pulka.model.windows import HOUR_NS, TimeRange
 from pulka.query import DataFusionEngine
+from pulka.query.answers import Answers
 from pulka.query.conditions import Conditions
 from pulka.seams import Limits
 from pulka.store.catalog import SqlCatalog
@@ -59,7 +60,9 @@ class System:
     async def start(self) -> None:
         self.writer = await self.lake.writer()
         lake, catalog, clock = self.lake, self.lake.catalog, self.lake.clock
-        self.engine = DataFusionEngine(catalog, self.writer, lake.objects(), clock=clock, retention_s=self.default_s)
+        self.engine = DataFusionEngine(
+            catalog, self.writer, lake.objects(), clock=clock, retention_s=self.default_s, answers=Answers(1 << 20)
+        )  # fmt: skip
         self.conditions = Conditions(catalog, self.writer)
         self.deletes = Deletes(catalog, lake.journal, self.writer, self.writer.reached, self.engine, self.conditions.bind, clock)
         self.keeping = Keeping(catalog, clock, self.conditions.bind, self.default_s)

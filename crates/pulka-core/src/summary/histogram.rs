@@ -23,7 +23,7 @@ pub struct Histogram {
 impl Histogram {
     /// Count a number; NaN is none.
     pub fn add(&mut self, side: usize, value: f64, times: u64) {
-        if value.is_nan() {
+        if value.is_nan() || times == 0 {
             return;
         }
         let key = self.key(value);

@@ -5,6 +5,7 @@
 
 pub mod distinct;
 pub mod effect;
+pub mod exponential;
 pub mod field;
 pub mod heavy;
 pub mod histogram;

@@ -20,6 +20,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "AMQP 0-9-1 (RabbitMQ)",
     versions: "0-9, 0-9-1 (not 1.0)",
     shows: "publish, deliver, get with exchange and routing key, confirmations, acknowledgements and rejections, declarations, close codes",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Amqp::new(limits))),
 };

@@ -23,6 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "Cassandra CQL, ScyllaDB",
     versions: "native protocol 3, 4, 5 (5 uncompressed); of compressed messages operations and durations only",
     shows: "statement without literals, keyspace, error; prepared statements, batches, events",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Cassandra::new(limits)),
 };

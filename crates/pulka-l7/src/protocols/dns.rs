@@ -15,6 +15,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "DNS",
     versions: "over UDP and TCP, multicast",
     shows: "type, name, response code; updates and notifications",
+    streams: false,
     recognise,
     decoder: |transport, limits| Box::new(Dns::new(transport, limits)),
 };

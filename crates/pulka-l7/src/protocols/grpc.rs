@@ -10,6 +10,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "gRPC",
     versions: "over HTTP/2",
     shows: "service and method, status from trailers; unary calls and streams (one transaction from first to last byte)",
+    streams: true,
     recognise: |_| Verdict::No, // never by itself: found within HTTP/2 by its content type
     decoder: |_, limits| Box::new(Http2::new(limits)),
 };

@@ -21,6 +21,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "HTTP/1",
     versions: "0.9, 1.0, 1.1",
     shows: "method, quantised path, status; pipelines, chunked bodies, 100-continue, HEAD, upgrades to WebSocket and HTTP/2, CONNECT",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Http1::new(limits)),
 };
@@ -450,6 +451,10 @@ impl Decoder for Http1 {
 /// An answer whose request was not seen.
 fn unasked(start_ns: i64) -> Transaction {
     Transaction { protocol: PROTOCOL.name, initiator: Initiator::ServerOneWay, operation: OTHER_METHOD.into(), start_ns, end_ns: start_ns, ..Transaction::default() }
+}
+
+pub fn is_unasked(transaction: &Transaction) -> bool {
+    transaction.initiator == Initiator::ServerOneWay && transaction.protocol == PROTOCOL.name
 }
 
 fn no_response(request: Request, at_ns: i64) -> Transaction {

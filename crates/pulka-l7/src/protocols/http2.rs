@@ -24,6 +24,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "HTTP/2",
     versions: "2, with prior knowledge, after an upgrade (h2c), and within TLS",
     shows: "method, quantised path, status, resets; HPACK with Huffman and dynamic tables, CONTINUATION, server push",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Http2::new(limits)),
 };

@@ -23,6 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "Kafka",
     versions: "request header 1 and 2: all APIs by name; topics and errors of Produce 0 to 13, Fetch 0 to 18, Metadata 0 to 13 (brokers 0.8 to 4)",
     shows: "API and version, topics, consumer group, error; producers that want no acknowledgement, topic ids",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Kafka::new(limits))),
 };

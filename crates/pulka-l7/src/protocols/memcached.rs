@@ -20,6 +20,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "Memcached",
     versions: "text, meta commands (1.6), binary (1.4 to 1.6)",
     shows: "command, key space before the first colon, status; pipelines, noreply and quiet commands",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Memcached { limits, speaks: Speaks::Unknown }),
 };

@@ -18,6 +18,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "MongoDB",
     versions: "OP_MSG (servers 3.6 to 8), OP_QUERY, OP_REPLY and the older writes; what is compressed is counted, but not looked into",
     shows: "command, collection, database, error; unacknowledged writes, write errors, exhausted cursors",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Mongodb { limits, waiting: Flight::new(limits.decoder_bytes / 4), doubt: [false; 2] })),
 };

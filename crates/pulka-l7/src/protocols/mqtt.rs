@@ -17,6 +17,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "MQTT",
     versions: "3.1, 3.1.1, 5",
     shows: "publish and deliver with topic, quality of service 0 to 2, subscribe, reason codes, topic aliases",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Mqtt::new(limits))),
 };

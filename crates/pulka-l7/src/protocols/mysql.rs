@@ -13,7 +13,7 @@ use opening::recognise;
 use packets::{Packet, capability, command_name, error_code, greeting, login, query_text};
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, answered_in_part, text_bytes, unanswered};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::prepared::Prepared;
 use crate::reader::Reader;
@@ -26,6 +26,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "MySQL, MariaDB",
     versions: "protocol 10 with CLIENT_PROTOCOL_41 (MySQL 4.1 to 9, MariaDB 5 to 12), not compressed",
     shows: "statement without literals, error code, database; text and prepared statements, logins, LOAD DATA LOCAL, the switch to TLS",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Mysql::new(limits))),
 };
@@ -288,6 +289,17 @@ impl Framed for Mysql {
         self.sends_file = false;
         self.phase = if self.phase == Phase::Start { Phase::Start } else { Phase::Commands };
         self.waiting.clear();
+    }
+
+    fn awaits_one(&self) -> bool {
+        self.phase == Phase::Commands && self.waiting.len() == 1
+    }
+
+    fn answered(&mut self, end_ns: i64, bytes: u64, out: &mut Vec<Transaction>) {
+        out.extend(self.finish().map(|mut transaction| {
+            answered_in_part(&mut transaction, end_ns, bytes);
+            transaction
+        }));
     }
 
     fn close(&mut self, at_ns: i64, out: &mut Vec<Transaction>) {

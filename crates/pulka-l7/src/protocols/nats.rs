@@ -18,6 +18,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "NATS",
     versions: "client protocol of servers 0.8 to 2.12, with headers",
     shows: "publish, deliver and subscribe with subject, requests with their answers, no responders, errors",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Nats::new(limits)),
 };

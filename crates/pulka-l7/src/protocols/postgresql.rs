@@ -10,7 +10,7 @@ use messages::{ERROR, Portal, bind, command_rows, error_fields, parse, startup, 
 use opening::{CANCEL, GSS, SSL, client_type, recognise, server_type};
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, answered_in_part, text_bytes, unanswered};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::prepared::Prepared;
 use crate::reader::Reader;
@@ -23,6 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "PostgreSQL",
     versions: "protocol 3.0 to 3.2 (servers 7.4 to 18)",
     shows: "statement without literals, SQLSTATE, database; simple, extended and pipelined queries, COPY, logins, cancellation, notifications, the switch to TLS",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Frames::new(Postgresql::new(limits))),
 };
@@ -334,6 +335,17 @@ impl Framed for Postgresql {
         if from == Party::Server {
             self.waiting.clear();
         }
+    }
+
+    fn awaits_one(&self) -> bool {
+        self.unseen.is_none() && self.waiting.iter().filter(|waiting| waiting.kind.is_ended_by_ready()).count() == 1
+    }
+
+    fn answered(&mut self, end_ns: i64, bytes: u64, out: &mut Vec<Transaction>) {
+        if let Some(waiting) = self.waiting.front() {
+            answered_in_part(&mut waiting.transaction, end_ns, bytes);
+        }
+        self.ready(out);
     }
 
     fn close(&mut self, at_ns: i64, out: &mut Vec<Transaction>) {

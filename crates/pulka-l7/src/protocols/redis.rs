@@ -22,6 +22,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "Redis, Valkey",
     versions: "RESP2, RESP3 (servers 1.2 to 8)",
     shows: "command, key space before the first colon, error prefix; pipelines, inline commands, transactions, pub/sub",
+    streams: true,
     recognise,
     decoder: |_, limits| Box::new(Redis::new(limits)),
 };

@@ -15,6 +15,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "TLS",
     versions: "SSL 3.0, TLS 1.0 to 1.3",
     shows: "handshakes: server name, version, cipher, application protocol (ALPN), alerts; never what is encrypted",
+    streams: false,
     recognise,
     decoder: |_, limits| Box::new(Tls::new(limits)),
 };

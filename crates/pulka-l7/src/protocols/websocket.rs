@@ -12,6 +12,7 @@ pub static PROTOCOL: Protocol = Protocol {
     title: "WebSocket",
     versions: "13 (RFC 6455), with any extension",
     shows: "text and binary messages in each direction, pings with their pongs, close codes",
+    streams: true,
     recognise: |_| Verdict::No,
     decoder: |_, limits| Box::new(Frames::new(Websocket { limits, fragments: [None, None], pings: [None, None] })),
 };

@@ -6,10 +6,12 @@ import resource
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from datafusion import SessionContext
+from datafusion.plan import ExecutionPlan
 
 from pulka._native import text_words
 from pulka.errors import PulkaError
@@ -17,6 +19,7 @@ from pulka.model.windows import TimeRange
 from pulka.query import messages
 from pulka.query.apart.messages import packed, received
 from pulka.query.binding import Place, Prepared, bind
+from pulka.query.limits import read_by
 from pulka.query.planning import prepare
 from pulka.query.schema import LogicalTable
 from pulka.query.session import open_session
@@ -27,22 +30,22 @@ __all__ = ["main"]
 
 _BESIDE_BYTES = 512 << 20
 """What batches between operators may take beside the engine's pool."""
+_TOLD_S = 0.25
 
 
 def main() -> None:
     """Answer until the parent closes its end."""
-    out = os.fdopen(os.dup(1), "wb")
+    out = _Out(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever else prints
     requests: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     memory_bytes, threads, spill = requests.get()
-    child = _Child(memory_bytes, threads, Path(spill))
+    child = _Child(memory_bytes, threads, Path(spill), out.send)
     _limit(child, memory_bytes + _BESIDE_BYTES)
     while True:
         what, *arguments = requests.get()
         for answer in child.answers(what, arguments):
-            out.write(packed(answer))
-            out.flush()
+            out.send(answer)
 
 
 def _limit(child: "_Child", more_bytes: int) -> None:
@@ -63,9 +66,22 @@ def _read(requests: "queue.Queue[Any]") -> None:
             os._exit(0)
 
 
+class _Out:
+    """The way to the parent, for the answers and for what is told in between."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._lock = stream, threading.Lock()
+
+    def send(self, value: object) -> None:
+        with self._lock:
+            self._stream.write(packed(value))
+            self._stream.flush()
+
+
 class _Child:
-    def __init__(self, memory_bytes: int, threads: int, spill: Path) -> None:
+    def __init__(self, memory_bytes: int, threads: int, spill: Path, tell: Callable[[object], None]) -> None:
         self._settings = memory_bytes, threads, spill
+        self._tell = tell
         self._ways: dict[str, Callable[..., Iterator[object]]] = {"prepare": self._prepare, "explain": self._explain, "run": self._run}
 
     def warm_up(self) -> None:
@@ -95,9 +111,28 @@ class _Child:
         frame = _guarded(prepared, lambda: bind(self._open, prepared, sources, place, window))
         yield frame.schema()
         stream = _guarded(prepared, frame.execute_stream)
-        while (batch := _guarded(prepared, lambda: next(stream, None))) is not None:
-            yield plain(batch.to_pyarrow())
+        with self._telling(frame.execution_plan()):
+            while (batch := _guarded(prepared, lambda: next(stream, None))) is not None:
+                yield plain(batch.to_pyarrow())
         yield None
+
+    @contextmanager
+    def _telling(self, plan: ExecutionPlan) -> Iterator[None]:
+        """Tell the parent now and then what was read."""
+        done = threading.Event()
+
+        def tell() -> None:
+            while not done.wait(_TOLD_S):
+                self._tell(read_by(plan))
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            teller.join()
+            self._tell(read_by(plan))
 
 
 def _guarded(prepared: Prepared, work: Any) -> Any:

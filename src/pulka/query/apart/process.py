@@ -13,13 +13,28 @@ import pyarrow as pa
 from pulka.errors import PulkaError
 from pulka.query.apart.messages import HEAD_BYTES, packed
 from pulka.query.messages import out_of_memory
+from pulka.query.queries import Read
 
 __all__ = ["Apart"]
 
 _ROOT = str(Path(__file__).parents[3])
-_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from pulka.query.apart.child import main; main()"
-_COMMAND = (sys.executable, "-P", "-c", _START)
-"""The same interpreter and the same Pulka, however they were found; nothing from the working directory."""
+_NICE = 10
+"""Of processes that give way: the kernel then runs eight threads of others before one of theirs."""
+_START = f"""
+import sys
+
+class WithoutPandas:  # pyarrow imports it wherever it is installed, which takes longer than all else
+    def find_spec(name, *_):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutPandas)
+sys.path.insert(0, {_ROOT!r})
+from pulka.query.apart.child import main
+main()
+"""
+_GIVING_WAY = f"import os; os.nice({_NICE}){_START}"
+"""The same interpreter and the same Pulka, however they were found; nothing from the working directory (`-P`)."""
 
 
 class Apart:
@@ -27,13 +42,19 @@ class Apart:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._read = Read()
 
     @classmethod
-    async def start(cls, memory_bytes: int, threads: int, spill: str) -> "Apart":
-        """A process whose memory is bounded."""
-        process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
+    async def start(cls, memory_bytes: int, threads: int, spill: str, *, gives_way: bool = False) -> "Apart":
+        """A process whose memory is bounded, and which others pass by if it gives way."""
+        command = (sys.executable, "-P", "-c", _GIVING_WAY if gives_way else _START)
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # out of memory is loud
         apart = cls(process)
-        await apart._send((memory_bytes, threads, spill))
+        try:
+            await apart._send((memory_bytes, threads, spill))
+        except BaseException:  # who waits for it may be cancelled
+            apart.close()
+            raise
         return apart
 
     async def ask(self, what: str, *arguments: object) -> Any:
@@ -50,6 +71,10 @@ class Apart:
         """What was asked to run runs already."""
         return self
 
+    def read(self) -> Read:
+        """What it said last of what it has read."""
+        return self._read
+
     def close(self) -> None:
         """Kill it."""
         if self._process.returncode is None:
@@ -57,9 +82,14 @@ class Apart:
                 self._process.kill()
 
     async def end(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill it, and wait until it is gone. What it wrote and nobody read would hide its end from asyncio."""
         self.close()
-        await self._process.wait()
+        await asyncio.gather(self._drained(), self._process.wait())
+
+    async def _drained(self) -> None:
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(1 << 20):
+            pass
 
     async def _ended(self) -> PulkaError:
         """Why it ended before its answer: what it cannot allocate, and a stack that is too deep, end it by a signal."""
@@ -77,13 +107,17 @@ class Apart:
             raise await self._ended() from None
 
     async def _answer(self) -> Any:
+        while isinstance(value := await self._received(), Read):
+            self._read = value
+        if isinstance(value, PulkaError):
+            raise value
+        return value
+
+    async def _received(self) -> Any:
         assert self._process.stdout is not None
         try:
             head = await self._process.stdout.readexactly(HEAD_BYTES)
             body = await self._process.stdout.readexactly(int.from_bytes(head, "little"))
         except asyncio.IncompleteReadError:
             raise await self._ended() from None
-        value = pickle.loads(body)  # noqa: S301 - both ends are this program
-        if isinstance(value, PulkaError):
-            raise value
-        return value
+        return pickle.loads(body)  # noqa: S301 - both ends are this program

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pulka.errors import BadQuery
 from pulka.model.windows import TimeRange
-from pulka.query.functions import buckets, percentile, rate, words
+from pulka.query.functions import buckets, histograms, percentile, rate, words
 from pulka.query.schema import LogicalTable
 
 __all__ = ["Surroundings", "expand"]
@@ -30,6 +30,7 @@ Macro = Callable[[list[str], Surroundings], str]
 _MACROS: dict[str, Macro] = {
     "bucket": lambda given, _: buckets.bucket(given),
     "buckets": lambda given, around: buckets.series(given, around.window, around.now_ns),
+    "merge_histograms": lambda given, _: histograms.merge_histograms(given),
     "percentile": lambda given, _: percentile.percentile(given),
     "rate": lambda given, _: rate.rate(given),
     "search": lambda given, around: words.search(given, around.tables, around.now_ns),

@@ -4,6 +4,7 @@ import pyarrow as pa
 from datafusion import SessionContext, udaf, udf
 
 from pulka.query.functions.cidr import cidr_match
+from pulka.query.functions.histograms import HISTOGRAMS, fold_histograms
 from pulka.query.functions.json import json_get
 from pulka.query.functions.patterns import TEMPLATES, FoundPatterns, shape
 from pulka.query.functions.percentile import Merged, Sketch, sketch_quantile
@@ -13,6 +14,7 @@ __all__ = ["register"]
 _TEXT = pa.string_view()
 _SCALARS = (
     cidr_match,
+    udf(fold_histograms, [HISTOGRAMS], pa.binary(), "immutable", "fold_histograms"),
     udf(json_get, [_TEXT, _TEXT], pa.string(), "immutable", "json_get"),
     udf(shape, [_TEXT], pa.string(), "immutable", "pattern"),
     udf(sketch_quantile, [pa.binary(), pa.float64()], pa.float64(), "immutable", "sketch_quantile"),

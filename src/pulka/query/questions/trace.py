@@ -126,17 +126,17 @@ def _covered(span: Span) -> int:
 
 def _find_critical_path(root: Span) -> None:
     """Each moment of the root is given to the deepest span that it waits for."""
-    open_ = [(root, root.end)]
+    open_ = [(root, root.start, root.end)]
     while open_:
-        span, now = open_.pop()
-        start = max(span.start, root.start)
+        span, start, now = open_.pop()
         for child in sorted(span.children, key=lambda one: one.end, reverse=True):
             ends = min(child.end, now)
             if now <= start or ends <= start or child.start >= now or ends <= child.start:
                 continue
             span.critical_ns += now - ends
-            open_.append((child, ends))
-            now = max(child.start, start)
+            begins = max(child.start, start)  # clocks differ: a child may begin before its parent
+            open_.append((child, begins, ends))
+            now = begins
         span.critical_ns += max(0, now - start)
 
 

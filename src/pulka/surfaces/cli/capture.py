@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pcap"]
 
-_RED = ["protocol", "server", "operation", "target", "status", "count", "errors", "p50_ms", "p95_ms", "p99_ms", "max_ms", "request_bytes", "response_bytes"]
+_RED = ["protocol", "server", "operation", "target", "status", "error", "count", "p50_ms", "p95_ms", "p99_ms", "max_ms", "request_bytes", "response_bytes"]
 _TRANSACTIONS = [
     "timestamp", "connection", "protocol", "client", "server", "initiator", "operation", "target", "status", "error", "duration_ms", "first_byte_ms",
     "request_bytes", "response_bytes", "attributes",

@@ -8,7 +8,7 @@ import click
 import httpx
 
 from pulka import config, errors
-from pulka.surfaces.client.problems import raise_problem
+from pulka.surfaces.client.problems import is_tls, raise_problem
 
 __all__ = ["asker", "base_url", "connect", "raise_problem", "url_option"]
 
@@ -32,7 +32,7 @@ def connect(url: str | None) -> Iterator[httpx.Client]:
     """An HTTP client; a server that cannot be reached is Temporary, with the command that starts it."""
     base = base_url(url)
     try:
-        with httpx.Client(base_url=base, timeout=httpx.Timeout(120, connect=5), trust_env=False) as client:
+        with httpx.Client(base_url=base, timeout=httpx.Timeout(120, connect=5), trust_env=False, verify=is_tls(base)) as client:
             yield client
     except httpx.ConnectError as error:
         raise errors.Temporary(f"nothing listens at {base}", hint="start Pulka with `pulka up`, or name it with --url") from error

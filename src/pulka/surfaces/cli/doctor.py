@@ -15,6 +15,7 @@ from pulka import config
 from pulka.errors import Misconfigured, PulkaError
 from pulka.surfaces.cli.client import base_url, url_option
 from pulka.surfaces.cli.output import format_option, print_rows
+from pulka.surfaces.client.problems import is_tls
 
 __all__ = ["doctor"]
 
@@ -102,11 +103,33 @@ def _cache_growth_bytes(settings: config.Settings) -> int:
 def _server(settings: config.Settings, url: str | None) -> Iterator[Finding]:
     base = base_url(url)
     try:
-        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False)
+        answer = httpx.get(f"{base}/readyz", timeout=5, trust_env=False, verify=is_tls(base))
         ready = answer.is_success
         yield Finding("server", "ok" if ready else "warn", f"{base} answers {answer.status_code}", "" if ready else "see the log of `pulka up`")
+        if "json" in answer.headers.get("content-type", ""):
+            yield _edge(answer.json().get("edge", {}))
     except httpx.TransportError:
         yield from _ports(settings)
+        yield _edge_here(settings)
+
+
+def _edge(told: dict[str, object]) -> Finding:
+    """What the running server says of its agent."""
+    state, reason = str(told.get("state", "off")), str(told.get("reason", ""))
+    if state == "watching":
+        return Finding("edge", "ok", f"watches this host, process {told.get('pid')}")
+    return Finding("edge", "warn", f"{state}: {reason}" if reason else state, "see `pulka edge doctor` and the setting edge_enabled")
+
+
+def _edge_here(settings: config.Settings) -> Finding:
+    """Whether an agent would run on this machine."""
+    from pulka.app import why_no_edge
+
+    try:
+        why = why_no_edge(settings)
+    except Misconfigured as error:
+        return Finding("edge", "fail", error.message, error.hint)
+    return Finding("edge", "warn" if why else "ok", why or "`pulka up` will start it", "see `pulka edge doctor`" if why else "")
 
 
 def _ports(settings: config.Settings) -> Iterator[Finding]:

@@ -1,8 +1,12 @@
 """`pulka edge run | top | plan | doctor`: the agent of a host. It stands apart from the lake, so it is wired here and not in `pulka.app` (which loads the engine)."""
 
 import asyncio
+import json
+import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +30,9 @@ _without = click.option("--without", multiple=True, metavar="FEATURE", help="A f
 @click.option("--to", "url", metavar="URL", help="The OTLP receiver, as http://127.0.0.1:4318; default: edge_otlp_url.")
 @click.option("--every", "every_s", type=float, metavar="SECONDS", help="Interval of the metrics; default: edge_interval_s.")
 @click.option("--state-dir", metavar="DIR", help="Where the spool is kept.")
+@click.option("--managed", is_flag=True, help="For a program that runs this one: end when standard input ends, tell the state as JSON lines on standard output.")
 @_without
-def run(url: str | None, every_s: float | None, state_dir: str | None, without: tuple[str, ...]) -> None:
+def run(url: str | None, every_s: float | None, state_dir: str | None, managed: bool, without: tuple[str, ...]) -> None:
     """Watch, and send rates, errors and durations to an OTLP receiver until Ctrl-C.
 
     Nothing of a service is changed or restarted, and whatever ends this process detaches everything. While the receiver is away, what was
@@ -41,19 +46,68 @@ def run(url: str | None, every_s: float | None, state_dir: str | None, without: 
 
     clock = SystemClock()
     shipper = _shipper(settings, clock)
+    if managed:
+        return _run_managed(settings, without, shipper, clock)
     agent = _agent(settings, without, clock)
     _say_features(agent)
     click.secho(f"Watching; metrics go to {settings['edge_otlp_url']} every {settings['edge_interval_s']:g} s. Stop: Ctrl-C", bold=True, err=True)
-    asyncio.run(_until_stopped(agent, shipper, float(settings["edge_interval_s"])))
+    asyncio.run(_until_stopped(agent, shipper, float(settings["edge_interval_s"]), _on_signal))
     status = agent.status()
     click.echo(f"{status.counters['transactions']:,} transactions seen, {shipper.sent:,} exports sent, {sum(status.drops.values()):,} packets left out", err=True)
 
 
-async def _until_stopped(agent: "Agent", shipper: "Shipper", every_s: float) -> None:
+async def _until_stopped(
+    agent: "Agent", shipper: "Shipper", every_s: float, on: Callable[[asyncio.Event], None], seen: Callable[[int], None] = lambda rows: None
+) -> None:  # fmt: skip
     until = asyncio.Event()
+    on(until)
+    await agent.run(shipper, every_s, until, seen)
+
+
+def _on_signal(until: asyncio.Event) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, until.set)
-    await agent.run(shipper, every_s, until)
+
+
+def _on_end_of_input(until: asyncio.Event) -> None:
+    """Also when whoever holds the other end is killed: the kernel closes it."""
+    _on_signal(until)
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            until.set()
+            loop.remove_reader(sys.stdin.fileno())
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), read)
+
+
+def _run_managed(settings: config.Settings, without: tuple[str, ...], shipper: "Shipper", clock: Any) -> None:
+    try:
+        agent = _agent(settings, without, clock)
+    except Misconfigured as error:
+        _tell({"state": "off", "reason": error.message})
+        sys.exit(error.exit_code)
+    _tell(_state(agent, shipper))
+    asyncio.run(_until_stopped(agent, shipper, float(settings["edge_interval_s"]), _on_end_of_input, lambda rows: _tell(_state(agent, shipper))))
+
+
+def _state(agent: "Agent", shipper: "Shipper") -> dict[str, Any]:
+    status = agent.status()
+    return {
+        "state": "watching",
+        "features_off": {feature.name: feature.reason for feature in status.features if feature.works is not True},
+        "connections": status.connections,
+        "transactions": status.counters["transactions"],
+        "left_out": sum(status.drops.values()),
+        "exports": shipper.sent,
+        "trouble": shipper.trouble,
+    }
+
+
+def _tell(state: dict[str, Any]) -> None:
+    with suppress(BrokenPipeError):  # who listened is gone; the end of input tells so too
+        click.echo(json.dumps(state))
 
 
 @click.command()

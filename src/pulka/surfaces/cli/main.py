@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "demo": "pulka.surfaces.cli.demo:demo",
     "ingest": "pulka.surfaces.cli.ingest:ingest",
     "query": "pulka.surfaces.cli.query:query",
+    "queries": "pulka.surfaces.cli.queries:queries",
     "tail": "pulka.surfaces.cli.tail:tail",
     "compare": "pulka.surfaces.cli.compare:compare",
     "patterns": "pulka.surfaces.cli.patterns:patterns",

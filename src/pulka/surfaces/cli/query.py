@@ -8,8 +8,10 @@ from urllib.parse import unquote
 
 import click
 
-from pulka.surfaces.cli.client import connect, raise_problem, url_option
+from pulka.surfaces.cli.client import base_url, connect, raise_problem, url_option
 from pulka.surfaces.cli.output import chosen_format, format_option
+from pulka.surfaces.cli.progress import new_query_id, watched
+from pulka.surfaces.client.problems import error_of
 
 __all__ = ["query"]
 
@@ -26,14 +28,15 @@ _WIDEST_TABLE = 24
 @click.option("--limit", "rows", type=click.IntRange(1), help="Most rows of the answer.")
 @click.option("--explain", is_flag=True, help="Show what would be read, and what pruning saves, instead of rows.")
 @click.option("--stats", is_flag=True, help="Print the statistics of the answer on stderr.")
+@click.option("--progress/--no-progress", default=None, help="Show on stderr how far the query is; without either, on a terminal.")
 @click.option("--tenant", default="default", show_default=True)
 @format_option
 @url_option
 def query(
     sql: str | None, search: str | None, table: str, show_sql: bool, since: str | None, until: str | None, rows: int | None,
-    explain: bool, stats: bool, tenant: str, format_: str | None, url: str | None,
+    explain: bool, stats: bool, progress: bool | None, tenant: str, format_: str | None, url: str | None,
 ) -> None:  # fmt: skip
-    """Answer SQL, or a search. SQL is an argument, or stdin when it is `-` or missing.
+    """Answer SQL, or a search. SQL is an argument, or stdin when it is `-` or missing. Ctrl-C stops the query on the server too.
 
     \b
     pulka query "SELECT service, count(*) FROM logs GROUP BY service" --since 1h
@@ -51,7 +54,9 @@ def query(
         chosen = chosen_format(format_)
         body["limits"] = {"rows": rows}
         body["format"] = "ndjson" if chosen == "table" else chosen
-        with client.stream("POST", "/api/v1/query", json=body, headers={"X-Pulka-Tenant": tenant}) as response:
+        query_id = new_query_id()
+        headers = {"X-Pulka-Tenant": tenant, "Pulka-Query-Id": query_id}
+        with watched(base_url(url), query_id, tenant, progress), client.stream("POST", "/api/v1/query", json=body, headers=headers) as response:
             raise_problem(response)
             _show_sql(response, show_sql and search is not None)
             if chosen in ("table", "ndjson"):
@@ -96,9 +101,7 @@ def _print_lines(lines: Iterable[str], as_table: bool, stats: bool) -> None:
 
 def _finish(trailer: dict[str, Any], stats: bool) -> None:
     if "_error" in trailer:
-        from pulka.errors import PulkaError
-
-        raise PulkaError(trailer["_error"]["message"], hint=trailer["_error"].get("hint", ""))
+        raise error_of(trailer["_error"])
     if trailer["_stats"].get("truncated"):
         click.echo("the answer is cut: raise --limit or the setting `query_rows`", err=True)
     if stats:

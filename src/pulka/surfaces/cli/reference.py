@@ -91,9 +91,36 @@ def protocols_page() -> str:
     )
 
 
+def support_page() -> str:
+    """What the edge was shown to see: real servers and clients, TLS libraries, captures."""
+    from pulka import _native
+
+    agreement, live = _agreement(), _rows("edge-live.tsv")
+    protocols = []
+    for name, title, versions, _shows in _native.edge_protocols():
+        seen = [f"{what}: {count}" for kind, known, what, count, _ends in live if (kind, known) == ("protocol", name)]
+        protocols.append(f"| {title} | {versions} | {'<br>'.join(seen) or 'not run'} | {agreement.get(name, 'none: unit and property tests')} |")
+    tls = [f"| {name} | {versions} | {count} | {ends} |" for kind, name, versions, count, ends in live if kind == "tls"]
+    return (
+        "# What the edge was shown to see\n\n"
+        "Written by tests. `live`: `make test-live` ran these servers and clients on Linux 6.18 (x86-64); so many transactions were made, as the client or the server's own\n"
+        "log counted them, and all were seen by the agent at both ends of the connection, with the same operations and errors, and by a capture of the same\n"
+        "traffic (`edge-live.tsv`). `captures`: of recorded traffic of others, so many items are what tshark says (`edge-agreement.tsv`). Versions are what\n"
+        "the decoder is written for; those that no row names were not run.\n\n"
+        "| protocol | versions | live | captures |\n|---|---|---|---|\n" + "\n".join(protocols) + "\n\n"
+        "## Within TLS\n\n| library | version, and who used it | transactions seen, all that were made | ends |\n|---|---|---|---|\n" + "\n".join(tls) + "\n\n"
+        "Java's own TLS is not seen; a test holds that its connections are counted as encrypted, by service. rustls is found by the names of its functions: a\n"
+        "program that was stripped, or optimised across crates, is counted as encrypted too. So are Go programs without a symbol table and BoringSSL without symbols.\n"
+    )
+
+
+def _rows(file: str) -> list[list[str]]:
+    lines = (Path(__file__).parents[4] / "docs" / file).read_text().splitlines()[1:]
+    return [line.split("\t") for line in lines]
+
+
 def _agreement() -> dict[str, str]:
-    lines = (Path(__file__).parents[4] / "docs" / "edge-agreement.tsv").read_text().splitlines()[1:]
-    return {name: f"{equal} of {total} in {captures} captures" for name, captures, equal, total in (line.split("\t") for line in lines)}
+    return {name: f"{equal} of {total} in {captures} captures" for name, captures, equal, total in _rows("edge-agreement.tsv")}
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -101,6 +128,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "endpoints.md": endpoints_page,
     "edge-protocols.md": protocols_page,
+    "edge-support.md": support_page,
 }
 
 

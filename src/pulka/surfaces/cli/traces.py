@@ -1,4 +1,4 @@
-"""`pulka trace`, `pulka services` and `pulka map`: spans put together."""
+"""`pulka trace`, `pulka services` and `pulka map`: spans, and what the agent saw, put together."""
 
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from pulka.surfaces.cli.output import chosen_format, print_rows
 
 __all__ = ["map_", "services", "trace"]
 
-_RED = ["spans", "rate", "errors", "error_share", "p50_ms", "p95_ms", "p99_ms"]
+_RED = ["source", "requests", "rate", "error_share", "p50_ms", "p99_ms"]
 
 
 @click.command()
@@ -34,7 +34,7 @@ def trace(trace_id: str, since: str | None, until: str | None, tenant: str, form
 @window_options
 @question_options
 def services(since: str | None, until: str | None, tenant: str, format_: str | None, url: str | None) -> None:
-    """List the services that spans tell of: rate, errors, duration.
+    """List the services that spans or the agent tell of: rate, errors, duration, and which of the two says so.
 
     \b
     pulka services --since 15m
@@ -64,11 +64,11 @@ def _print_red(rows: list[dict[str, Any]], names: list[str], format_: str | None
     if chosen_format(format_) == "table":
         rows = [
             {**row, "rate": f"{row['rate']:.2f}/s", "error_share": f"{row['error_share']:.1%}"}
-            | {f"{quantile}_ms": _ms(row[f"{quantile}_ns"]) for quantile in ("p50", "p95", "p99")}
+            | {f"{quantile}_ms": _ms(row[f"{quantile}_ns"]) for quantile in ("p50", "p99")}
             for row in rows
         ]
         return print_rows(rows, format_, names + _RED)
-    print_rows(rows, format_, [*names, "spans", "rate", "errors", "error_share", "mean_ns", "p50_ns", "p95_ns", "p99_ns"])
+    print_rows(rows, format_, [*names, "source", "requests", "rate", "errors", "error_share", "mean_ns", "p50_ns", "p95_ns", "p99_ns"])
 
 
 def _span(one: dict[str, Any], start_ns: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -18,7 +19,7 @@ import pyarrow as pa
 from pulka.clock import SystemClock
 from pulka.errors import BadInput, Misconfigured, Temporary
 from pulka.surfaces.client.outgoing import bodies
-from pulka.surfaces.client.problems import error_of, raise_problem
+from pulka.surfaces.client.problems import error_of, is_tls, raise_problem
 from pulka.surfaces.client.result import Answer, Result, table_html
 
 __all__ = ["Connection", "Ingested", "Moment", "open_connection"]
@@ -47,9 +48,14 @@ class Connection:
         self._headers = {"X-Pulka-Tenant": tenant}
         self.tenant = tenant
 
-    def sql(self, sql: str, *, since: Moment | None = None, until: Moment | None = None, limit: int | None = None) -> Result:
-        """Run one SELECT over the events from `since` to `until`. BadQuery and LimitExceeded say what to do."""
-        return self._query({"sql": sql, "limits": {"rows": limit}}, since, until)
+    def sql(
+        self, sql: str, *, since: Moment | None = None, until: Moment | None = None, limit: int | None = None, query_id: str | None = None
+    ) -> Result:  # fmt: skip
+        """Run one SELECT over the events from `since` to `until`. BadQuery and LimitExceeded say what to do.
+
+        Under `query_id` another thread can `cancel` it, and this one then raises Cancelled. An interrupt cancels it too.
+        """
+        return self._query({"sql": sql, "limits": {"rows": limit}}, since, until, query_id)
 
     def search(
         self, text: str = "", *, table: str = "logs", columns: Sequence[str] = (), order: str = "newest", limit: int = 1000,
@@ -90,6 +96,14 @@ class Connection:
             total = Ingested(total.rows + told["rows"], total.rejected + told["rejected"], reasons, samples)
         return total
 
+    def queries(self) -> list[dict[str, Any]]:
+        """The queries that run or wait now, and how far they are."""
+        return list(self._json("GET", "/api/v1/queries")["queries"])
+
+    def cancel(self, query_id: str) -> dict[str, Any]:
+        """Stop a query; how far it was. NotFound when it has ended."""
+        return self._json("DELETE", f"/api/v1/queries/{quote(query_id, safe='')}")
+
     def compare(
         self, selection: str | Mapping[str, Any], baseline: str | Mapping[str, Any] | None = None, *, table: str = "logs",
         since: Moment | None = None, until: Moment | None = None, **more: Any,
@@ -102,6 +116,14 @@ class Connection:
         if baseline is not None:
             body["baseline"] = _selection(baseline)
         return Answer(self._json("POST", "/api/v1/compare", body), "fields")
+
+    def services(self, *, since: Moment | None = None, until: Moment | None = None) -> Answer:
+        """Every service with rate, errors and duration; `source` says whether spans, the agent or both tell of it."""
+        return Answer(self._asked("/api/v1/services", since, until), "services")
+
+    def map(self, *, since: Moment | None = None, until: Moment | None = None) -> Answer:
+        """Who calls whom: `nodes` and `edges`, the latter with rate, errors and duration."""
+        return Answer(self._asked("/api/v1/map", since, until), "edges")
 
     def tables(self) -> list[dict[str, Any]]:
         """Every table and what is stored of it."""
@@ -133,16 +155,21 @@ class Connection:
         columns = ["name", "rows", "fields", "fragments", "bytes", "start", "end"]
         return table_html(columns, [[table[name] for name in columns] for table in self.tables()], repr(self)[1:-1])
 
-    def _query(self, asked: dict[str, Any], since: Moment | None, until: Moment | None) -> Result:
+    def _query(self, asked: dict[str, Any], since: Moment | None, until: Moment | None, query_id: str | None = None) -> Result:
         body = {**asked, "window": _window(since, until), "format": "arrow"}
+        headers = self._headers if query_id is None else {**self._headers, "Pulka-Query-Id": query_id}
         with self._reached():
-            response = self._client.post("/api/v1/query", json=body, headers=self._headers)
+            response = self._client.post("/api/v1/query", json=body, headers=headers)  # an interrupt hangs up, which cancels
             raise_problem(response)
         return _result(response.content)
 
-    def _json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _asked(self, path: str, since: Moment | None, until: Moment | None) -> dict[str, Any]:
+        moments = {name: moment for name, moment in _window(since, until).items() if moment is not None}
+        return self._json("GET", path, params=moments)
+
+    def _json(self, method: str, path: str, body: object = None, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         with self._reached():
-            response = self._client.request(method, path, json=body, headers=self._headers)
+            response = self._client.request(method, path, json=body, params=params, headers=self._headers)
             raise_problem(response)
         answer: dict[str, Any] = response.json()
         return answer
@@ -173,7 +200,7 @@ class Connection:
 def open_connection(target: str | os.PathLike[str], *, tenant: str, create: bool) -> Connection:
     """By URL, or by directory in this process. Misconfigured when a server holds the directory, or there is none and `create` is not set."""
     if isinstance(target, str) and "://" in target:
-        return Connection(httpx.Client(base_url=target.rstrip("/"), timeout=_TIMEOUT, trust_env=False), tenant, target.rstrip("/"))
+        return Connection(httpx.Client(base_url=target.rstrip("/"), timeout=_TIMEOUT, trust_env=False, verify=is_tls(target)), tenant, target.rstrip("/"))
     directory = Path(target).expanduser()
     if not directory.is_dir() and not create:
         raise Misconfigured(f"there is no state directory {directory}", hint="name one, or make one with create=True")
@@ -181,7 +208,7 @@ def open_connection(target: str | os.PathLike[str], *, tenant: str, create: bool
 
     lake = Embedded(directory)
     atexit.register(lake.close)
-    client = httpx.Client(base_url="http://pulka", transport=httpx.HTTPTransport(uds=lake.socket), timeout=_TIMEOUT)
+    client = httpx.Client(base_url="http://pulka", transport=httpx.HTTPTransport(uds=lake.socket, verify=False), timeout=_TIMEOUT)
     return Connection(client, tenant, str(directory), lake.close)
 
 

@@ -17,6 +17,7 @@ from pulka.surfaces.http import (
     otlp,
     patterns,
     problems,
+    queries,
     query,
     saved,
     tables,
@@ -41,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for part in (ingest, otlp, query, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
+    for part in (ingest, otlp, query, queries, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
         app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)

@@ -25,10 +25,14 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses=_NOT_READY)
 async def readyz(services: ServicesOf) -> Response:
-    """Every part says it can work."""
+    """Every part says it can work; what runs beside (the agent, as `edge`) says how it is."""
     found = {name: await check() for name, check in services.checks.items()}
     failing = {name: sentence for name, sentence in found.items() if sentence}
-    body = {"status": "not ready" if failing else "ready", "checks": {name: found[name] or "ok" for name in found}}
+    body = {
+        "status": "not ready" if failing else "ready",
+        "checks": {name: found[name] or "ok" for name in found},
+        **{name: tell() for name, tell in services.beside.items()},
+    }
     return Response(msgspec.json.encode(body), 503 if failing else 200, media_type="application/json")
 
 

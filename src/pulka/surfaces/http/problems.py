@@ -35,6 +35,7 @@ _CONTENT = {CONTENT_TYPE: {"schema": PROBLEM_SCHEMA}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"description": "Fix what you sent, then send it again", "content": _CONTENT},
     404: {"description": "Name something that exists", "content": _CONTENT},
+    409: {"description": "It was cancelled", "content": _CONTENT},
     413: {"description": "Send less at once", "content": _CONTENT},
     422: {"description": "Narrow the question", "content": _CONTENT},
     503: {"description": "Wait Retry-After seconds, then send the same again", "content": _CONTENT},

@@ -1,16 +1,18 @@
 """Questions: /api/v1/query answers SQL or a search as a stream, /api/v1/explain says how it would be answered."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import pyarrow as pa
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from pulka.model.windows import TimeRange
+from pulka.query.queries import check_query_id
 from pulka.query.search import Order
 from pulka.seams import Limits, Result
 from pulka.surfaces.http.gone import unless_gone
@@ -23,6 +25,7 @@ from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
 __all__ = ["router"]
 
 router = APIRouter(tags=["query"])
+_Batches = AsyncGenerator[pa.RecordBatch, None]
 
 _Moment = Annotated[str | None, Field(description="RFC 3339, `now`, or a distance back from now such as 15m, 1h, 7d")]
 _MemoryBytes = Annotated[int | None, Field(gt=0, lt=1 << 63)]
@@ -34,6 +37,8 @@ _Table = Annotated[str, Field(description="Of a search: the table it is about")]
 _Columns = Annotated[list[str], Field(description="Of a search: the fields to show; all where none is named")]
 _Order = Annotated[Order, Field(description="Of a search: by time, or as found")]
 _Limit = Annotated[int, Field(ge=1, lt=1 << 63, description="Of a search: how many events at most")]
+_ID_HEADER = "Pulka-Query-Id"
+_QueryId = Annotated[str, Header(alias=_ID_HEADER, max_length=64, description="To look at the query and cancel it while it runs; made up where missing")]
 
 
 class _Body(BaseModel):
@@ -81,18 +86,21 @@ class QueryBody(ExplainBody):
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The rows, then statistics",
-        "headers": {SQL_HEADER: {"description": "The SQL of a search, percent-encoded", "schema": {"type": "string"}}},
+        "headers": {
+            SQL_HEADER: {"description": "The SQL of a search, percent-encoded", "schema": {"type": "string"}},
+            _ID_HEADER: {"description": "The id of the query", "schema": {"type": "string"}},
+        },
         "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
     }
 }
 
 
 @router.post("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
-async def query(request: Request, body: QueryBody, services: ServicesOf, tenant: TenantOf) -> Response:
+async def query(request: Request, body: QueryBody, services: ServicesOf, tenant: TenantOf, query_id: _QueryId = "") -> Response:
     """Run one SELECT, or a search, over the tenant's tables and stream the result."""
     limits = Limits(body.limits.memory_bytes, body.limits.time_s, body.limits.rows)
     window = _window(body.window, services)
-    return await _answer(request, services, tenant, (body.sql, body.to_search()), window, limits, body.format)
+    return await _answer(request, services, tenant, (body.sql, body.to_search()), window, limits, body.format, query_id)
 
 
 @router.get("/api/v1/query", responses=_ANSWERS | RESPONSES, response_class=Response)
@@ -112,11 +120,12 @@ async def query_by_url(
     time_s: _TimeS = None,
     rows: _Rows = None,
     format: Format | None = None,  # noqa: A002 - the name of the parameter
+    query_id: _QueryId = "",
 ) -> Response:
     """Run one SELECT, or a search, given in the URL, so that a result can be a link."""
     window = time_range(start, end, services.clock.now_ns())
     question = (sql, Search(search, table, columns, order, limit))
-    return await _answer(request, services, tenant, question, window, Limits(memory_bytes, time_s, rows), format)
+    return await _answer(request, services, tenant, question, window, Limits(memory_bytes, time_s, rows), format, query_id)
 
 
 @router.post("/api/v1/explain", responses=RESPONSES)
@@ -132,15 +141,31 @@ def _window(window: WindowBody, services: Services) -> TimeRange:
 
 
 async def _answer(
-    request: Request, services: Services, tenant: str, question: tuple[str | None, Search], window: TimeRange, limits: Limits, named: Format | None
-) -> Response:
+    request: Request, services: Services, tenant: str, question: tuple[str | None, Search], window: TimeRange, limits: Limits, named: Format | None, query_id: str
+) -> Response:  # fmt: skip
+    query_id = check_query_id(query_id) if query_id else ""
     sql = await sql_of(*question, services, tenant)
     chosen = choose_format(named, request.headers.get("accept", ""))
     if limits.rows is None:
         limits = replace(limits, rows=services.settings.query_rows_max)
-    result = await unless_gone(request, _begin(services, sql, tenant, window, limits))
+    result, batches = await unless_gone(request, _begin(services.engine.run(sql, tenant, window, limits, query_id)))
     result.stats.sql = sql if question[0] is None else ""
-    return StreamingResponse(encode(result, chosen), headers=_shown(question[0], sql), media_type=MEDIA_TYPES[chosen])
+    headers = {_ID_HEADER: result.stats.id, **_shown(question[0], sql)}
+    return _Streamed(encode(result, chosen), batches, headers=headers, media_type=MEDIA_TYPES[chosen])
+
+
+class _Streamed(StreamingResponse):
+    """Ends the query however the response ends: a reader that hangs up leaves generators half-way, or never begun."""
+
+    def __init__(self, content: AsyncIterator[bytes], batches: _Batches, **more: Any) -> None:
+        super().__init__(content, **more)
+        self._batches = batches
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._batches.aclose()
 
 
 def _shown(given: str | None, sql: str) -> dict[str, str]:
@@ -148,12 +173,12 @@ def _shown(given: str | None, sql: str) -> dict[str, str]:
     return sql_header(sql) if given is None else {}
 
 
-async def _begin(services: Services, sql: str, tenant: str, window: TimeRange, limits: Limits) -> Result:
+async def _begin(run: Coroutine[Any, Any, Result]) -> tuple[Result, _Batches]:
     """The result with its first batch made already: most failures come before it and still get a status of their own."""
-    result = await services.engine.run(sql, tenant, window, limits)
-    rest = aiter(result.batches)
+    result = await run
+    rest = cast(_Batches, aiter(result.batches))
     first = await anext(rest, None)
-    return Result(result.schema, _chain(first, rest), result.stats)
+    return Result(result.schema, _chain(first, rest), result.stats), rest
 
 
 async def _chain(first: pa.RecordBatch | None, rest: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:

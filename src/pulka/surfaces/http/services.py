@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Header, Request
 
@@ -10,16 +10,21 @@ from pulka.errors import NotFound
 from pulka.intake import Intake
 from pulka.model.tables import DEFAULT_TENANT, check_tenant
 from pulka.monitors.service import Monitors
+from pulka.query.queries import Queries
 from pulka.query.tails import Tails
 from pulka.seams import Catalog, Clock, Engine, Fresh
 from pulka.store.deletes import Deletes
 from pulka.store.retention import Keeping
 from pulka.telemetry import Registry
 
-__all__ = ["Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "Services", "ServicesOf", "TailsOf", "TenantOf", "services_of"]
+__all__ = [
+    "Check", "DeletesOf", "HttpSettings", "KeepingOf", "MonitorsOf", "QueriesOf", "Services", "ServicesOf", "TailsOf", "Telling", "TenantOf", "services_of",
+]  # fmt: skip
 
 Check = Callable[[], Awaitable[str]]
 """Empty when all is well, else one sentence that says what is wrong."""
+Telling = Callable[[], Mapping[str, Any]]
+"""The `state` of something that runs beside, and more about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class HttpSettings:
 
 @dataclass(slots=True)
 class Services:
-    """The parts behind the surfaces. `checks` are asked by /readyz, by name."""
+    """The parts behind the surfaces. `checks` are asked by /readyz, by name; `beside` is told of there, and is not what readiness hangs on."""
 
     intake: Intake
     engine: Engine
@@ -48,9 +53,11 @@ class Services:
     keeping: Keeping | None = None
     tails: Tails | None = None
     monitors: Monitors | None = None
+    queries: Queries | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     metrics: Registry = field(default_factory=Registry)
     checks: Mapping[str, Check] = field(default_factory=dict)
+    beside: dict[str, Telling] = field(default_factory=dict)
 
 
 def services_of(request: Request) -> Services:
@@ -79,6 +86,10 @@ async def _monitors(request: Request) -> Monitors:
     return services_of(request).monitors or _missing()
 
 
+async def _queries(request: Request) -> Queries:
+    return services_of(request).queries or _missing()
+
+
 def _missing() -> NoReturn:
     raise NotFound("this server only reads", hint="ask the one that takes events")
 
@@ -91,5 +102,6 @@ ServicesOf = Annotated[Services, Depends(_services)]
 DeletesOf = Annotated[Deletes, Depends(_deletes)]
 KeepingOf = Annotated[Keeping, Depends(_keeping)]
 MonitorsOf = Annotated[Monitors, Depends(_monitors)]
+QueriesOf = Annotated[Queries, Depends(_queries)]
 TailsOf = Annotated[Tails, Depends(_tails)]
 TenantOf = Annotated[str, Depends(_tenant)]

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from pulka.query.questions.services import map_of
+from pulka.query.questions.services import Fields, map_of
 from pulka.query.questions.services import services as services_in
 from pulka.query.questions.trace import trace
 from pulka.surfaces.http.gone import unless_gone
 from pulka.surfaces.http.problems import RESPONSES
 from pulka.surfaces.http.selections import End, Start, answer, asked, table_of, window_of
-from pulka.surfaces.http.services import ServicesOf, TenantOf
+from pulka.surfaces.http.services import Services, ServicesOf, TenantOf
 
 __all__ = ["router"]
 
@@ -35,9 +35,9 @@ async def one_trace(
 
 @router.get("/api/v1/services", responses=RESPONSES)
 async def all_services(request: Request, services: ServicesOf, tenant: TenantOf, start: Start = None, end: End = None) -> Response:
-    """Every service that spans tell of: rate, errors, duration."""
+    """Every service that spans or the agent's metrics tell of: rate, errors, duration, and which of the two says so."""
     window = window_of(start, end, services)
-    found = await unless_gone(request, services_in(asked(services, tenant, window), window))
+    found = await unless_gone(request, services_in(asked(services, tenant, window), window, await _fields(services, tenant)))
     return answer({"services": found})
 
 
@@ -45,5 +45,9 @@ async def all_services(request: Request, services: ServicesOf, tenant: TenantOf,
 async def service_map(request: Request, services: ServicesOf, tenant: TenantOf, start: Start = None, end: End = None) -> Response:
     """Who calls whom: services, databases and queues with the edges between them, each with rate, errors and duration."""
     window = window_of(start, end, services)
-    spans = await table_of("spans", services, tenant)
-    return answer(await unless_gone(request, map_of(asked(services, tenant, window), window, spans.fields)))
+    return answer(await unless_gone(request, map_of(asked(services, tenant, window), window, await _fields(services, tenant))))
+
+
+async def _fields(services: Services, tenant: str) -> Fields:
+    spans, metrics = [await table_of(name, services, tenant) for name in ("spans", "metrics")]
+    return Fields(spans.fields, metrics.fields)

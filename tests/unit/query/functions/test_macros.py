@@ -137,6 +137,19 @@ def test_percentiles_and_sketches(lake):
         assert merged == sketched
 
 
+def test_histograms_are_merged_into_one_sketch(lake):
+    rows = [{"timestamp": n, "service": "ab"[n % 2], "scale": 0, "zeros": 1, "first": n % 3, "counts": [1, 0, 2]} for n in range(60)]
+    lake.store([*rows[:40], {"timestamp": 70, "service": "a"}])
+    lake.buffer([*rows[40:], {"timestamp": 71, "service": "c"}])
+    merged = "merge_histograms(scale, zeros, first, counts)"
+    found = lake.rows(f"select service, sketch_quantile({merged}, 0.2), sketch_quantile({merged}, 1) from logs group by service order by service")
+    assert [(service, low) for service, low, _ in found] == [("a", 0.0), ("b", 0.0), ("c", None)]
+    assert all(abs(high - 2**4.5) < 0.02 * 2**4.5 for _, _, high in found[:2]), "the middle of the bucket from 16 to 32"
+    assert lake.rows(f"select sketch_quantile({merged}, 0.5) from logs where service = 'none'") == [(None,)]
+    with pytest.raises(BadQuery, match="four fields"):
+        lake.rows("select merge_histograms(scale) from logs")
+
+
 def test_json_is_reached_into(lake):
     lake.store([{"timestamp": 1, "tags": {"a": {"b": [1, "x"]}, "0": None}}, {"timestamp": 2, "tags": ["y"]}, {"timestamp": 3, "tags": {"a": 'q"'}}])
     sql = "select json(tags, 'a.b[1]'), json(tags, 'a.b.0'), json(tags, 'a'), json(tags, '0') from logs order by timestamp"

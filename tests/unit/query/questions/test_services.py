@@ -4,7 +4,7 @@ from pulka.model.windows import TimeRange
 from pulka.query.questions.context import context
 from pulka.query.questions.patterns import patterns
 from pulka.query.questions.selection import Selection
-from pulka.query.questions.services import map_of, services
+from pulka.query.questions.services import Fields, map_of, services
 
 SECOND = 1_000_000_000
 WINDOW = TimeRange(0, 10 * SECOND)
@@ -20,6 +20,16 @@ def spans():
         yield {"timestamp": at, "trace_id": trace, "span_id": "4", "parent_span_id": "3", "service": "cart", "kind": "client", "duration_ns": 50, "db.system": "pg"}
 
 
+NO_FIELDS = Fields((), ())
+
+
+def fields(lake):
+    """Of the tables of the tenant that stores."""
+    fresh, published = lake.fresh.fresh_fields("acme"), lake.published()
+    tables = [fresh.get(name, {}).keys() | (published[name].fields.keys() if name in published else set()) for name in ("spans", "metrics")]
+    return Fields(*tables)
+
+
 def stored(lake):
     rows = list(spans())
     lake.store(rows[:41], table="spans")
@@ -28,26 +38,25 @@ def stored(lake):
 
 def test_services_have_rate_errors_and_duration(lake, asked, wait):
     stored(lake)
-    found = wait(services(asked(window=WINDOW), WINDOW))
-    assert [(one["service"], one["spans"], one["errors"], one["rate"], one["error_share"], one["p50_ns"]) for one in found] == [
+    found = wait(services(asked(window=WINDOW), WINDOW, fields(lake)))
+    assert [(one["service"], one["requests"], one["errors"], one["rate"], one["error_share"], one["p50_ns"]) for one in found] == [
         ("cart", 20, 5, 2.0, 0.25, 80), ("web", 20, 5, 2.0, 0.25, 100),
     ]  # fmt: skip
-    assert wait(services(asked(tenant="other"), WINDOW)) == []
+    assert wait(services(asked(tenant="other"), WINDOW, NO_FIELDS)) == []
 
 
 def test_the_map_has_services_and_what_they_use(lake, asked, wait):
     stored(lake)
-    fields = lake.fresh.fresh_fields("acme")["spans"].keys() | lake.published()["spans"].fields.keys()
-    found = wait(map_of(asked(window=WINDOW), WINDOW, fields))
-    edges = {(one["client"], one["server"]): (one["spans"], one["errors"], one["p50_ns"]) for one in found["edges"]}
+    found = wait(map_of(asked(window=WINDOW), WINDOW, fields(lake)))
+    edges = {(one["client"], one["server"]): (one["requests"], one["errors"], one["p50_ns"]) for one in found["edges"]}
     assert edges == {("web", "cart"): (20, 5, 80), ("cart", "pg"): (20, 0, 50)}
     assert {one["service"]: one["kind"] for one in found["nodes"]} == {"web": "service", "cart": "service", "pg": "peer"}
-    assert wait(map_of(asked(tenant="other"), WINDOW, {"service"}))["edges"] == []
+    assert wait(map_of(asked(tenant="other"), WINDOW, NO_FIELDS))["edges"] == []
 
 
 def test_the_map_without_any_peer_field(lake, asked, wait):
     lake.store([{"timestamp": 1, "trace_id": "t", "span_id": "1", "service": "a", "duration_ns": 1}], table="spans")
-    assert wait(map_of(asked(), TimeRange(), {"service"}))["edges"] == []
+    assert wait(map_of(asked(), TimeRange(), NO_FIELDS))["edges"] == []
 
 
 def test_context_is_what_came_before_and_after(lake, asked, wait):

@@ -1,7 +1,7 @@
 """Traces, put together: every span once, times that add up, whatever the spans say of their parents."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pulka.errors import NotFound
@@ -37,6 +37,7 @@ def test_own_time_is_what_no_child_covers(rows):
 
 
 @given(spans)
+@example([(0, None, 0, 2), (1, 0, 1, 1), (2, 1, 0, 2)])
 def test_each_moment_of_a_root_is_on_its_critical_path_once(rows):
     roots, _ = assemble(made(rows))
     for root in roots:

@@ -209,3 +209,22 @@ fn met_in_the_middle_and_after_a_gap() {
     say(&mut connection, Side::B, &ok(1));
     assert_eq!((connection.protocol(), lines(&out)), (Some("mysql"), vec!["SELECT select ? from t".into(), "SELECT select ? from u".into()]));
 }
+
+#[test]
+fn a_gap_within_the_only_answer_costs_its_status_only() {
+    let mut connection = Connection::new(crate::decoder::Transport::Stream, None, false, Default::default());
+    let mut out = Vec::new();
+    let say = |connection: &mut Connection, side, at_ns, data: &[u8], out: &mut Vec<_>| connection.chunk(&Chunk { side, at_ns, tls: false, data }, out);
+    say(&mut connection, Side::A, 1, &query("select 1 from t"), &mut out);
+    say(&mut connection, Side::B, 2, &ok(1), &mut out);
+    say(&mut connection, Side::A, 3, &query("select 2 from u"), &mut out);
+    say(&mut connection, Side::B, 4, &[packet(1, &[1]), column(2), end(3, 2)].concat(), &mut out);
+    for number in 0..100 {
+        connection.gap(Side::B, 60_000, false, &mut out);
+        say(&mut connection, Side::B, 10 + number, &[b'x'; 512], &mut out);
+    }
+    say(&mut connection, Side::A, 200, &query("select 3 from v"), &mut out);
+    say(&mut connection, Side::B, 201, &ok(1), &mut out);
+    assert_eq!(lines(&out), ["SELECT select ? from t", "SELECT select ? from u", "SELECT select ? from v"]);
+    assert_eq!(out[1].end_ns, 109);
+}

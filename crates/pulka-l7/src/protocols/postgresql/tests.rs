@@ -1,5 +1,7 @@
+use crate::connection::{Chunk, Connection, Side};
+use crate::decoder::{Limits, Transport};
 use crate::testing::{Client, Server, assert_any_cut, lines, play, talk};
-use crate::transaction::{Initiator, Party};
+use crate::transaction::{Initiator, Party, Transaction};
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() as u32 + 4).to_be_bytes();
@@ -181,4 +183,34 @@ fn met_in_the_middle() {
         connection.chunk(&crate::connection::Chunk { side, at_ns: 1, tls: false, data: &data }, &mut out);
     }
     assert_eq!((connection.protocol(), lines(&out)), (Some("postgresql"), vec!["SELECT SELECT ? FROM t".into()]));
+}
+
+/// Rows in one packet each, of which all but the first and the last are missing, as the agent sees a large result.
+fn large_result(connection: &mut Connection, out: &mut Vec<Transaction>) {
+    let row = message(b'D', &[b"\0\x01\0\0\0\x64"[..].to_vec(), vec![b'x'; 100]].concat());
+    connection.chunk(&Chunk { side: Side::B, at_ns: 2000, tls: false, data: &row.repeat(3) }, out);
+    for number in 0..200 {
+        connection.gap(Side::B, 60_000, false, out);
+        connection.chunk(&Chunk { side: Side::B, at_ns: 3000 + number, tls: false, data: &row[31..90] }, out);
+    }
+}
+
+#[test]
+fn a_gap_within_the_only_answer_costs_its_status_only() {
+    let mut connection = Connection::new(Transport::Stream, Some(Side::A), true, Limits::DEFAULT);
+    let mut out = Vec::new();
+    let say = |connection: &mut Connection, side, data: &[u8], out: &mut Vec<Transaction>| connection.chunk(&Chunk { side, at_ns: 1000, tls: false, data }, out);
+    say(&mut connection, Side::A, &startup(), &mut out);
+    say(&mut connection, Side::B, &welcome(), &mut out);
+    say(&mut connection, Side::A, &query("SELECT * FROM t"), &mut out);
+    large_result(&mut connection, &mut out);
+    say(&mut connection, Side::A, &query("SELECT 1 FROM u"), &mut out);
+    assert_eq!(lines(&out), ["CONNECT", "SELECT SELECT * FROM t"]);
+    assert_eq!((out[1].end_ns, out[1].attributes.last()), (3199, Some(&("pulka.partial", "true".to_owned()))));
+    say(&mut connection, Side::B, &[complete("SELECT 1"), ready()].concat(), &mut out);
+    say(&mut connection, Side::A, &[prepare("", "SELECT b FROM t"), bind(""), execute(), sync()].concat(), &mut out);
+    large_result(&mut connection, &mut out);
+    connection.close(9000, &mut out);
+    assert_eq!(lines(&out[2..]), ["SELECT SELECT ? FROM u", "SELECT SELECT b FROM t"]);
+    assert!(out.iter().all(|transaction| transaction.error.is_none()));
 }

@@ -1,0 +1,3 @@
+module market.example/warehouse
+
+go 1.19

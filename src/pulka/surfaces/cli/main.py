@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -70,6 +71,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     as_json = _wants_json(sys.argv)
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # Pulka starts programs and never goes on in a fork; gRPC would warn each time
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except PulkaError as error:

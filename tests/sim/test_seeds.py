@@ -30,7 +30,7 @@ def test_every_invariant_holds_whatever_goes_wrong(play: Play, seed: int | None)
     if seed is not None:
         check(play([str(seed)]))
         return
-    counts = check(play(*shares(1, 120)))
+    counts = check(play(*shares(1, 200)))
     idle = [what for what in HAPPENS if not counts[what]]
     assert not idle, f"the simulation does not reach {idle}"
 

@@ -6,7 +6,6 @@ Never: keeps data in a format only Pulka can read.
 """
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,10 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "connect"]
 
-try:
-    __version__ = version("pulka")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
+__version__ = "0.1.0"
 
 
 def connect(target: str | os.PathLike[str] = "http://127.0.0.1:7710", *, tenant: str = "default", create: bool = False) -> "Connection":

@@ -82,5 +82,6 @@ def http_settings(settings: Settings) -> HttpSettings:
     return HttpSettings(
         query_rows_max=settings["query_rows"],
         summary_bytes_max=settings["query_memory_bytes"] // 4,
+        question_bytes_max=8 * settings["query_text_bytes_max"],  # JSON may write a character in six bytes
         grpc_message_bytes_max=settings["body_bytes_max"],
     )

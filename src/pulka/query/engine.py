@@ -178,6 +178,8 @@ class DataFusionEngine:
             raise
         finally:
             query.stats.time_ms["execute"] = (self._clock.monotonic_s() - began) * 1000
+            if planned.kept:
+                planned.kept.close()
             await query.close()
 
     async def _next_step(self, query: Query, prepared: Prepared, sources: list[Source], window: TimeRange) -> Start:

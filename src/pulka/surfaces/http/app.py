@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pulka import __version__
 from pulka.surfaces.http import (
     compare,
+    complete,
     context,
     deletes,
     health,
@@ -24,8 +25,9 @@ from pulka.surfaces.http import (
     tail,
     traces,
 )
+from pulka.surfaces.http.bounded import Bounded
 from pulka.surfaces.http.observed import Observed
-from pulka.surfaces.http.services import Services
+from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
 __all__ = ["create_app", "openapi_document"]
@@ -42,9 +44,10 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for part in (ingest, otlp, query, queries, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
+    for part in (ingest, otlp, query, queries, compare, patterns, complete, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
         app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_middleware(Bounded, bytes_max=services.settings.question_bytes_max)
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)
     return app
 
@@ -63,4 +66,4 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document without a lake behind it, for the documentation."""
-    return create_app(cast(Services, SimpleNamespace(clock=None, metrics=Registry()))).openapi()
+    return create_app(cast(Services, SimpleNamespace(clock=None, metrics=Registry(), settings=HttpSettings()))).openapi()

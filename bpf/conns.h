@@ -76,9 +76,11 @@ SEC("tp_btf/inet_sock_set_state") int conn_state(u64 *ctx)
 			conn->role = before == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
 			announce(KIND_OPEN, sk, conn, set); /* the agent's too: whom it sends to should know who that is */
 		}
-	} else if (after == TCP_CLOSE) {
+	} else if (after == TCP_FIN_WAIT1 || after == TCP_LAST_ACK || after == TCP_CLOSE) {
 		struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-		if (conn && conn->cookie)
+		if (conn && conn->tls)
+			tls_unbind(conn->cookie);
+		if (conn && conn->cookie && after == TCP_CLOSE)
 			announce(KIND_CLOSE, sk, conn, set);
 	}
 	return 0;

@@ -42,7 +42,9 @@ static u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6

@@ -44,6 +44,8 @@ struct session_key {
 struct session {
 	u64 conn;
 	u32 sequence[2];
+	u32 uses_sockets; /* a socket was used within a call: the thread's other sockets say nothing about it */
+	u32 unused;
 };
 
 struct received {
@@ -72,6 +74,14 @@ struct {
 	MAP_TYPE(key, u64);
 	MAP_TYPE(value, struct received);
 } tls_received SEC(".maps");
+
+/* By connection, so that the end of one is the end of what its session is known for: the next session may have the same address. */
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_INT(max_entries, 16384);
+	MAP_TYPE(key, u64);
+	MAP_TYPE(value, struct session_key);
+} tls_bound SEC(".maps");
 
 /* Sessions that wrote to memory and whose socket the thread will use next. */
 struct {
@@ -106,6 +116,29 @@ INLINE void bind(u64 conn, struct session_key *key, struct control *set)
 	bpf_ringbuf_submit(record, wake(set));
 }
 
+INLINE void tls_bind(struct session *session, struct session_key *key, u64 conn)
+{
+	if (session->conn == conn)
+		return;
+	session->conn = conn;
+	bpf_map_update_elem(&tls_bound, &conn, key, 0);
+}
+
+/* A connection ends. Numbers go on: what the session's next connection brings must not look like a repetition. */
+INLINE void tls_unbind(u64 conn)
+{
+	struct session_key *bound = bpf_map_lookup_elem(&tls_bound, &conn);
+	if (!bound)
+		return;
+	struct session_key key = *bound;
+	struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
+	if (session && session->conn == conn) {
+		session->conn = 0;
+		session->uses_sockets = 0;
+	}
+	bpf_map_delete_elem(&tls_bound, &conn);
+}
+
 /* A socket that carries TLS is used by this thread. */
 INLINE void tls_used(u64 cookie, u8 direction, struct control *set)
 {
@@ -126,7 +159,7 @@ INLINE void tls_used(u64 cookie, u8 direction, struct control *set)
 	struct session_key key = *waiting;
 	struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
 	if (session)
-		session->conn = cookie;
+		tls_bind(session, &key, cookie);
 	bind(cookie, &key, set);
 	bpf_map_delete_elem(&tls_sending, &thread);
 }
@@ -234,12 +267,15 @@ INLINE void tls_piece(struct call *call, u64 thread, u32 length, struct control 
 		return;
 	u64 conn = call->nested;
 	if (conn) {
-		session->conn = conn;
+		tls_bind(session, &key, conn);
+		session->uses_sockets = 1;
+	} else if (session->uses_sockets) {
+		conn = session->conn; /* of a record that an earlier call has received */
 	} else if (direction == INGRESS) {
 		struct received *received = bpf_map_lookup_elem(&tls_received, &thread);
 		if (received && received->fresh) {
 			received->fresh = 0;
-			session->conn = received->conn;
+			tls_bind(session, &key, received->conn);
 		}
 		conn = session->conn;
 	} else {

@@ -129,8 +129,8 @@ SEC("iter/task_file") int conn_files(struct bpf_iter__task_file *ctx)
 	struct sock *sk = socket->sk;
 	if (!sk)
 		return 0;
-	u16 family = sk->__sk_common.skc_family;
-	if ((family != AF_INET && family != AF_INET6) || (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_UDP))
+	u16 family = sk->__sk_common.skc_family, protocol = sk->sk_protocol; /* Go listens for MPTCP, and accepts TCP */
+	if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP && protocol != IPPROTO_UDP))
 		return 0;
 	struct conn_record record = {};
 	record.head.kind = KIND_OPEN;

@@ -49,6 +49,7 @@ static u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 
 struct in6_address {
 	u32 word[4];

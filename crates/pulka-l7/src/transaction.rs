@@ -25,6 +25,9 @@ impl Party {
 /// The error class of a request that saw no answer before its connection ended.
 pub const NO_RESPONSE: &str = "no_response";
 
+/// The attribute of a transaction of which a part is not known: `true`, or the reason.
+pub const PARTIAL: &str = "pulka.partial";
+
 /// One exchange, or one one-way message. Texts are bounded and hold no secrets, no literals and no query arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transaction {

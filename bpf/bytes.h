@@ -97,12 +97,12 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 	}
 }
 
-/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while the ring has room. */
+/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while half of the ring is
+ * free. What rather is one long message is so only while hardly anything waits: that bounds what all of them cost together. */
 INLINE int whole(struct conn *conn, struct control *set)
 {
-	if (conn->mode == MODE_ASK ? conn->taken >= set->first_bytes : conn->mode != MODE_WHOLE)
-		return 0;
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * set->watermark_bytes;
+	int follows = conn->mode == MODE_ASK ? conn->taken < set->first_bytes : conn->mode == MODE_WHOLE;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < (follows ? 2 * set->watermark_bytes : set->watermark_bytes / 2);
 }
 
 /* How much of this packet to take: all of it at the start of a message, the head of each packet once a message is long. */

@@ -124,8 +124,10 @@ INLINE int wanted(struct conn *conn, struct control *set)
 {
 	if (conn->mode == MODE_ASK && conn->taken >= set->ask_bytes) {
 		u8 *verdict = bpf_map_lookup_elem(&verdicts, &conn->cookie);
-		if (verdict)
-			conn->mode = *verdict;
+		if (verdict) {
+			conn->mode = *verdict & MODE_MASK;
+			conn->sends = !!(*verdict & MODE_SENDS);
+		}
 	}
 	return conn->mode != MODE_IGNORE;
 }
@@ -156,6 +158,8 @@ INLINE int is_tls(struct __sk_buff *skb, struct view *view)
 	return (start[0] == 0x16 || start[0] == 0x17) && start[1] == 3 && start[2] <= 4;
 }
 
+#define LOOPBACK 1 /* in every network namespace */
+
 INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct control *set)
 {
 	struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -164,6 +168,10 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	struct view view = {};
 	if (!tcp_payload(skb, &view))
 		return;
+	if (conn && conn->sends && direction == INGRESS && skb->ifindex == LOOPBACK) {
+		conn->last = INGRESS;
+		return;
+	}
 	if (!conn) {
 		conn = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!conn) {

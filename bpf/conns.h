@@ -33,6 +33,7 @@ INLINE void announce(u8 kind, struct sock *sk, struct conn *conn, struct control
 	record->head.conn = conn->cookie;
 	record->head.ts_ns = bpf_ktime_get_ns();
 	record->tgid = conn->tgid;
+	record->namespace = sk->__sk_common.skc_net.net->ns.inum;
 	endpoints(&record->ends, sk);
 	bpf_ringbuf_submit(record, wake(set));
 }
@@ -137,6 +138,7 @@ SEC("iter/task_file") int conn_files(struct bpf_iter__task_file *ctx)
 	record.head.conn = bpf_get_socket_cookie(sk);
 	record.tgid = task->tgid;
 	record.state = sk->__sk_common.skc_state;
+	record.namespace = sk->__sk_common.skc_net.net->ns.inum;
 	endpoints(&record.ends, sk);
 	bpf_seq_write(seq, &record, sizeof record);
 	return 0;

@@ -70,7 +70,18 @@ struct files_struct {
 	struct fdtable *fdt;
 } LOOKED_UP;
 
+struct ns_common {
+	u32 inum;
+} LOOKED_UP;
+
+struct net {
+	struct ns_common ns;
+} LOOKED_UP;
+
 struct sock_common {
+	struct {
+		struct net *net;
+	} skc_net;
 	struct {
 		s64 counter;
 	} skc_cookie;

@@ -75,12 +75,13 @@ def test_dnsmasq_answers(watch: Callable[..., Watcher], dnsmasq: int) -> None:
     assert sum(found.values()) == 40
 
 
-SILENT = "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 53)); print(0, flush=True); sys.stdin.read()"
+SILENT = "import socket, sys, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 53)); print(0, flush=True); time.sleep(60)"
 ASK = """
-import os, socket, sys
+import os, socket, sys, time
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for number in range(3):
     sock.sendto(bytes([0, number, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + b"\\1a\\7example\\0\\0\\1\\0\\1", (sys.argv[1], 53))
+time.sleep(1)  # it must be there to be asked for its name
 print(os.getpid())
 """
 

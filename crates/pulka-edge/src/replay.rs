@@ -87,6 +87,7 @@ fn side(code: u8) -> Option<Side> {
 
 fn write_facts(facts: &Facts, block: &mut Vec<u8>) {
     block.extend(facts.process.to_le_bytes());
+    block.extend(facts.namespace.to_le_bytes());
     block.push(side_code(facts.client));
     for end in [facts.local, facts.remote] {
         let address = end.map_or(Ipv6Addr::UNSPECIFIED, |end| match end.ip() {
@@ -100,10 +101,10 @@ fn write_facts(facts: &Facts, block: &mut Vec<u8>) {
 }
 
 fn read_facts(fields: &mut Reader<'_>) -> Option<Facts> {
-    let (process, client) = (fields.u32_le()?, side(fields.u8()?));
+    let (process, namespace, client) = (fields.u32_le()?, fields.u32_le()?, side(fields.u8()?));
     let mut end = || {
         let (known, address, port) = (fields.u8()? != 0, Ipv6Addr::from(fields.array::<16>()?), fields.u16_le()?);
         Some(known.then(|| SocketAddr::new(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4), port)))
     };
-    Some(Facts { local: end()?, remote: end()?, client, process })
+    Some(Facts { local: end()?, remote: end()?, client, process, namespace })
 }

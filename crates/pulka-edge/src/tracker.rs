@@ -36,6 +36,9 @@ pub enum Verdict {
     /// Copy everything, as far as there is room: many messages share a packet.
     Whole,
     Ignore,
+    /// The same, of what it sends: it is told of what its peer sends, too.
+    KeepSent,
+    WholeSent,
 }
 
 /// Bytes of one direction as a source saw them. Side A is the local one.
@@ -57,6 +60,8 @@ pub struct Facts {
     pub remote: Option<SocketAddr>,
     pub client: Option<Side>,
     pub process: Process,
+    /// Of the network; 0: not known, or not told when connections in it end.
+    pub namespace: u32,
 }
 
 /// Datagrams have no end; a peer that is silent for so long is forgotten.
@@ -70,6 +75,10 @@ struct Tracked {
     at_ns: i64,
     judged: Option<Verdict>,
     has_tls: bool,
+    /// The other end, whose bytes are told once, by who sends them.
+    twin: Option<Conn>,
+    /// Its memory was needed: what comes is passed over.
+    given_up: bool,
     /// It turned out to be TLS, whose plaintext was looked for at so many ticks; None: it is none, or was counted.
     awaits_plaintext: Option<u8>,
 }
@@ -114,7 +123,7 @@ const TAP_BYTES_MAX: usize = 64 << 20;
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
         let connection = Connection::new(transport, facts.client, from_start, limits);
-        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: None, has_tls: false, awaits_plaintext: None }
+        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: None, twin: None, given_up: false, has_tls: false, awaits_plaintext: None }
     }
 
     fn learn(&mut self, facts: Facts) {
@@ -127,6 +136,9 @@ impl Tracked {
         known.remote = known.remote.or(facts.remote);
         if known.process == 0 {
             known.process = facts.process;
+        }
+        if known.namespace == 0 {
+            known.namespace = facts.namespace;
         }
     }
 
@@ -253,17 +265,43 @@ impl Tracker {
         if !self.tracked.contains_key(&conn) {
             self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
         }
-        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        self.follow(conn, piece);
+        if piece.from == Side::A && !piece.tls && let Some(twin) = self.tracked.get(&conn).and_then(|tracked| tracked.twin) {
+            self.follow(twin, &Piece { from: Side::B, ..*piece });
+        }
+    }
+
+    fn follow(&mut self, conn: Conn, piece: &Piece<'_>) {
+        let Some(tracked) = self.tracked.get_mut(&conn).filter(|tracked| !tracked.given_up) else { return };
         tracked.piece(piece, &mut self.counters.gaps, &mut self.out);
         if let Some(verdict) = tracked.judge() {
             self.verdicts.push((conn, verdict));
             if let Some(reason) = tracked.connection.opaque() {
                 *self.opaque.entry((tracked.facts.process, reason)).or_default() += 1;
             }
+            self.pair(conn, verdict);
         }
         if !self.out.is_empty() {
             self.count(conn);
         }
+    }
+
+    /// With both ends in one network namespace, what the one receives is what the other has sent: half of the records do.
+    fn pair(&mut self, conn: Conn, verdict: Verdict) {
+        let sent = match verdict {
+            Verdict::Keep => Verdict::KeepSent,
+            Verdict::Whole => Verdict::WholeSent,
+            _ => return,
+        };
+        let Some(Facts { local: Some(local), remote: Some(remote), namespace: namespace @ 1.., .. }) = self.tracked.get(&conn).map(|tracked| tracked.facts) else { return };
+        let Some(twin) = self.ends.get(&(remote, local)).copied().filter(|twin| *twin != conn) else { return };
+        let fits = |other: &&mut Tracked| other.judged == Some(verdict) && other.facts.namespace == namespace && other.twin.is_none() && !other.given_up;
+        let Some(other) = self.tracked.get_mut(&twin).filter(fits) else { return };
+        other.twin = Some(conn);
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            tracked.twin = Some(twin);
+        }
+        self.verdicts.extend([(conn, sent), (twin, sent)]);
     }
 
     /// One whole message between a socket and a peer.
@@ -299,6 +337,9 @@ impl Tracker {
         self.count(conn);
         if let Some(tracked) = self.tracked.remove(&conn) {
             self.forget(&tracked.facts, conn);
+            if let Some(other) = tracked.twin.and_then(|twin| self.tracked.get_mut(&twin)) {
+                other.twin = None;
+            }
         }
     }
 
@@ -312,8 +353,8 @@ impl Tracker {
             if tracked.stays_encrypted(false) {
                 *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
             }
-            if now_ns - tracked.at_ns > bound.idle_ns {
-                idle.push(*conn);
+            if now_ns - tracked.at_ns > bound.idle_ns && tracked.twin.is_none() {
+                idle.push(*conn); // of a pair, the source would tell only one direction when it wakes up
             } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
                 waiting.push(*conn);
             }
@@ -385,7 +426,17 @@ impl Tracker {
             freed += size;
             self.counters.evicted += 1;
             self.verdicts.push((conn, Verdict::Ignore));
-            self.close(conn, now_ns);
+            self.give_up(conn, now_ns);
+        }
+    }
+
+    /// It stays, empty, so that its next bytes do not begin it anew.
+    fn give_up(&mut self, conn: Conn, now_ns: i64) {
+        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        tracked.close(now_ns, &mut self.counters.gaps, &mut self.out);
+        self.count(conn);
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            (tracked.connection, tracked.given_up) = (Connection::new(Transport::Stream, None, false, self.bounds.limits), true);
         }
     }
 

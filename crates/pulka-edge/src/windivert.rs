@@ -155,7 +155,7 @@ impl WinDivert {
 
     fn facts(&self, ends: Ends, client: Option<Side>, udp: bool) -> Facts {
         let process = self.processes.get(&(ends, udp)).copied().unwrap_or(0);
-        Facts { local: Some(ends.0), remote: Some(ends.1), client, process }
+        Facts { local: Some(ends.0), remote: Some(ends.1), client, process, namespace: 0 }
     }
 
     /// WINDIVERT_DATA_FLOW: two endpoint ids, the process, both addresses and ports (in the byte order of the machine), the protocol.

@@ -17,7 +17,7 @@ fn tracker() -> Tracker {
 
 fn facts(local: &str, remote: &str, process: u32) -> Facts {
     let end = |text: &str| text.parse::<SocketAddr>().ok();
-    Facts { local: end(local), remote: end(remote), client: None, process }
+    Facts { local: end(local), remote: end(remote), client: None, process, namespace: 0 }
 }
 
 /// A question of process 10 to the server of process 20, as their sockets see it; only who sends is known.

@@ -278,7 +278,12 @@ impl Inner {
             _ => 0,
         };
         let process = if conn.tgid == 0 { listens } else { conn.tgid };
-        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process }
+        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process, namespace: self.namespace(conn) }
+    }
+
+    /// 0 where nothing tells that a connection ends: one that is followed by what its two ends send must stay until it does.
+    fn namespace(&self, conn: &Conn) -> u32 {
+        if self.probe.features()[feature::STATE].answer == Answer::Yes { conn.namespace } else { 0 }
     }
 
     /// Whose socket it is; of sockets that are known by their addresses only, the one process that has all of them.
@@ -328,7 +333,7 @@ impl Inner {
             self.meet(conn.tgid);
             let serves = listening.iter().any(|listener| listener.local.port() == conn.local.port());
             let side = if serves { Side::B } else { Side::A };
-            let facts = Facts { local: Some(conn.local), remote: Some(conn.remote), client: Some(side), process: conn.tgid };
+            let facts = Facts { local: Some(conn.local), remote: Some(conn.remote), client: Some(side), process: conn.tgid, namespace: self.namespace(conn) };
             self.tracker.open(conn.conn, facts, false, at_ns.max(self.clock.wall_ns()));
         }
         for conn in files.iter().filter(|conn| conn.conn != 0 && conn.tgid == own) {
@@ -351,6 +356,8 @@ impl Inner {
                 Judgement::Keep => Verdict::Keep,
                 Judgement::Whole => Verdict::Whole,
                 Judgement::Ignore => Verdict::Ignore,
+                Judgement::KeepSent => Verdict::KeepSent,
+                Judgement::WholeSent => Verdict::WholeSent,
             };
             let _ = self.probe.verdict(conn, verdict); // a full map only costs a longer look at the connection
         }

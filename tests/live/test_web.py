@@ -73,7 +73,10 @@ def test_nginx_within_tls(protocol: str, options: list[str], home: Path, certifi
         plaintext = seen.plaintext(is_client=False)
     assert statuses(plaintext, protocol) == truth.statuses, (seen.agent.said["drops"], seen.agent.said["counters"])
     assert statuses(seen.plaintext(is_client=True), protocol) == truth.statuses
+    handshakes = [sum(row[-1] for row in seen.agent.said["rows"] if row[0] == end and row[2] == "tls") for end in (True, False)]
+    assert [len(seen.rows("tls")), *handshakes] == [4, 4, 4], "one for each of h2load's connections"
     proven("tls", "OpenSSL", f"{version('openssl', 'version')}: nginx, h2load", truth.count)
+    proven("protocol", "tls", f"OpenSSL {version('openssl', 'version')}: nginx, h2load (TLS 1.3)", 4)
 
 
 def test_connections_that_take_turns_within_tls(home: Path, certificate: Files) -> None:

@@ -353,9 +353,9 @@ impl Tracker {
             if tracked.stays_encrypted(false) {
                 *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
             }
-            if now_ns - tracked.at_ns > bound.idle_ns && tracked.twin.is_none() {
+            if now_ns.saturating_sub(tracked.at_ns) > bound.idle_ns && tracked.twin.is_none() {
                 idle.push(*conn); // of a pair, the source would tell only one direction when it wakes up
-            } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
+            } else if now_ns.saturating_sub(tracked.at_ns) > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
                 waiting.push(*conn);
             }
         }
@@ -368,7 +368,7 @@ impl Tracker {
             self.count(conn);
         }
         let silent = bound.idle_ns.min(DATAGRAMS_IDLE_NS);
-        let ended: Vec<_> = self.datagrams.iter().filter(|(_, tracked)| now_ns - tracked.at_ns > silent).map(|(key, _)| *key).collect();
+        let ended: Vec<_> = self.datagrams.iter().filter(|(_, tracked)| now_ns.saturating_sub(tracked.at_ns) > silent).map(|(key, _)| *key).collect();
         ended.iter().for_each(|key| self.give_up_answers(key, now_ns)); // all, before the first is forgotten: they name each other
         for key in ended {
             if let Some(tracked) = self.datagrams.remove(&key) {

@@ -66,10 +66,21 @@ pub enum Initiator {
 
 impl Transaction {
     pub fn duration_ns(&self) -> i64 {
-        (self.end_ns - self.start_ns).max(0)
+        self.end_ns.saturating_sub(self.start_ns).max(0)
     }
 
     pub fn is_one_way(&self) -> bool {
         matches!(self.initiator, Initiator::ClientOneWay | Initiator::ServerOneWay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Transaction;
+
+    #[test]
+    fn no_times_make_a_duration_overflow() {
+        let lasting = |start_ns, end_ns| Transaction { start_ns, end_ns, ..Transaction::default() }.duration_ns();
+        assert_eq!([lasting(1, 3), lasting(3, 1), lasting(i64::MIN, i64::MAX), lasting(i64::MAX, i64::MIN)], [2, 0, i64::MAX, 0]);
     }
 }

@@ -225,7 +225,7 @@ impl Http2 {
     fn begin(&mut self, stream: u32, start_ns: i64, bytes: usize, out: &mut Vec<Transaction>) {
         if self.exchanges.len() >= self.limits.in_flight
             && let Some((&oldest, exchange)) = self.exchanges.first_key_value()
-            && (start_ns - exchange.transaction.start_ns > STALE_NS || self.exchanges.len() > self.limits.in_flight)
+            && (start_ns.saturating_sub(exchange.transaction.start_ns) > STALE_NS || self.exchanges.len() > self.limits.in_flight)
         {
             self.leave_out(oldest, out);
         }

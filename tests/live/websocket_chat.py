@@ -27,7 +27,7 @@ async def talk(port: str) -> None:
                 message = bytes(number * 50) if number % 4 == 0 else "hello" * number
                 await socket.send(message)
                 said["binary" if isinstance(message, bytes) else "text"] += 1
-            for number in range(200):
+            for _ in range(200):
                 said["binary" if isinstance(await socket.recv(), bytes) else "text"] += 1
             for _ in range(10):
                 await (await socket.ping())

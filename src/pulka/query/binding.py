@@ -70,7 +70,7 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
 
 
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
-    if not any(map(is_late, sources)):
+    if not any(is_late(source, place.paths) for source in sources):
         session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
     read = {source.use.table.name for source in sources if not source.is_empty}
     for table in prepared.tables.values():

@@ -100,8 +100,8 @@ impl Postgresql {
             return;
         }
         *self.unseen.get_or_insert(0) += u64::from(kind.is_ended_by_ready());
-        if !matches!(kind, Kind::Sync) {
-            out.push(unfollowed(transaction));
+        if !matches!(kind, Kind::Sync | Kind::Prepare) {
+            out.push(unfollowed(transaction)); // with an execution that follows, a statement that is prepared is one request
         }
     }
 

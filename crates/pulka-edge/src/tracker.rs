@@ -301,6 +301,7 @@ impl Tracker {
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             tracked.twin = Some(twin);
         }
+        self.verdicts.retain(|(other, _)| *other != conn && *other != twin); // the source looks only until it finds one
         self.verdicts.extend([(conn, sent), (twin, sent)]);
     }
 

@@ -20,7 +20,7 @@ fn main() {
     let mut count = 0u64;
     while Instant::now() < end {
         ring.wait(Duration::from_millis(50));
-        ring.drain(|record| {
+        ring.drain(u64::MAX, |record| {
             count += 1;
             if count < 40 {
                 println!("{record:?}");

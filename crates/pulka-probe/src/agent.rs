@@ -76,6 +76,8 @@ struct Inner {
     bytes: u64,
 }
 
+/// After so many, verdicts are told, and whoever waits for the counts gets them.
+const TURN_RECORDS: u64 = 4096;
 const TICK: Duration = Duration::from_secs(1);
 const SAMPLE_EVERY: u32 = 10;
 /// Sockets whose process a walk did not find (the kernel's own) are not looked for every second.
@@ -110,15 +112,18 @@ impl Agent {
         let shared = Arc::new(Shared { inner: Mutex::new(inner), stop: AtomicBool::new(false) });
         let theirs = Arc::clone(&shared);
         let run = move || {
-            let mut ticked = Instant::now();
+            let (mut ticked, mut more) = (Instant::now(), false);
             while !theirs.stop.load(Ordering::Relaxed) {
-                ring.wait(options.poll);
+                if !more {
+                    ring.wait(options.poll);
+                }
                 let mut inner = theirs.lock();
                 let mut records = 0;
-                let bytes = ring.drain(|record| {
+                let bytes = ring.drain(TURN_RECORDS, |record| {
                     records += 1;
                     inner.record(record);
                 });
+                more = records >= TURN_RECORDS;
                 inner.records += records;
                 inner.bytes += bytes as u64;
                 inner.tell_verdicts();

@@ -28,10 +28,12 @@ impl Ring {
         let _ = epoll::wait(&self.wakes, &mut events, Some(&timeout)); // an interrupted wait is a short one
     }
 
-    /// Hand every record that is there to `take`. Returns how many bytes of records that were.
-    pub fn drain(&mut self, mut take: impl FnMut(Record<'_>)) -> usize {
+    /// Hand every record that is there to `take`, but `most` of them: a writer that is as fast as the reader would keep it busy for good. Returns how
+    /// many bytes of records that were.
+    pub fn drain(&mut self, most: u64, mut take: impl FnMut(Record<'_>)) -> usize {
         let mut bytes = 0;
-        while let Some(item) = self.ring.next() {
+        for _ in 0..most {
+            let Some(item) = self.ring.next() else { break };
             bytes += item.len();
             if let Some(record) = Record::parse(&item) {
                 take(record);

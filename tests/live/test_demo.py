@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.flow.conftest import SOURCE, free_port
+from tests.processes import free_port
+from tests.up import SOURCE
 
 NEEDS = {"prices": "node", "warehouse": "go", "reviews": "javac", "wallet": "openssl", "redis": "redis-server", "postgres": "initdb", "nginx": "nginx"}
 

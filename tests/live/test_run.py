@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a fixture
 from tests.live.conftest import HERE, load
+from tests.processes import free_port
+from tests.up import SOURCE, Up
 
 PYTHON = sys.executable
 NAME = f"live-{os.getpid()}"  # whatever else is tested on this machine at the same time
@@ -120,7 +121,7 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve_named: Ca
         receiver.server.server_close()
 
 
-def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
+def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:
     otlp = free_port()
     up = start(otlp_http_listen=f"127.0.0.1:{otlp}")
     port, _ = serve_named(PYTHON, HERE / "server.py")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.conftest import Up, cli, free_port, start  # noqa: F401 - a fixture
 from tests.live import kernel
 from tests.live.conftest import HERE, load
 from tests.live.test_leaving import gone
+from tests.processes import free_port
+from tests.up import Up, cli
 
 Start = Callable[..., Up]
 Serve = Callable[..., tuple[int, int]]
@@ -58,7 +59,7 @@ def edges(up: Up) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["client"], one["server"]): one for one in asked(up, "map")["edges"]}
 
 
-def test_the_map_shows_real_servers(start: Start, serve: Serve, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]) -> None:  # noqa: F811
+def test_the_map_shows_real_servers(start: Start, serve: Serve, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]) -> None:
     up = start(edge_enabled="on", edge_interval_s=1)
     watching(up)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
@@ -98,7 +99,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     process.wait()
 
 
-def test_a_database_is_a_service_by_its_own_name(start: Start, redis: int, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_database_is_a_service_by_its_own_name(start: Start, redis: int, monkeypatch: pytest.MonkeyPatch) -> None:
     up = start(edge_enabled="on", edge_interval_s=1)
     watching(up)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "bench")
@@ -107,7 +108,7 @@ def test_a_database_is_a_service_by_its_own_name(start: Start, redis: int, monke
     assert "redis" in next(server for client, server in found if client == "bench")
 
 
-def test_a_killed_agent_is_started_again_and_a_killed_lake_takes_its_agent_along(start: Start) -> None:  # noqa: F811
+def test_a_killed_agent_is_started_again_and_a_killed_lake_takes_its_agent_along(start: Start) -> None:
     up = start(edge_enabled="on", edge_interval_s=1)
     first = watching(up)
     held = kernel.held(first)
@@ -122,7 +123,7 @@ def test_a_killed_agent_is_started_again_and_a_killed_lake_takes_its_agent_along
     eventually(lambda: ended(second), bool)
 
 
-def test_a_lake_that_stops_gets_the_rest_of_what_was_seen(start: Start, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_lake_that_stops_gets_the_rest_of_what_was_seen(start: Start, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     up = start(edge_enabled="on", edge_interval_s=3600)
     pid = watching(up)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
@@ -136,7 +137,7 @@ def test_a_lake_that_stops_gets_the_rest_of_what_was_seen(start: Start, serve: S
     assert services["shop"] == truth.count
 
 
-def test_where_it_may_not_it_says_why(start: Start) -> None:  # noqa: F811
+def test_where_it_may_not_it_says_why(start: Start) -> None:
     up = start(edge_enabled="auto", edge_without="bytes")
     told = eventually(lambda: edge(up), lambda told: told["state"] == "off")
     assert "edge_without" in told["reason"]

@@ -34,11 +34,11 @@ def _runs(count: int) -> range:
     return range(first, _BELOW_EPHEMERAL.stop - count, count)
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
     """Whether somebody accepts connections."""
     with socket.socket() as probe:
         probe.settimeout(5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def children(pid: int) -> set[int]:

@@ -18,10 +18,10 @@ def latest(ask: Callable[[], T], is_wanted: Callable[[T], object], seconds: floa
     return found
 
 
-def until(ask: Callable[[], T], otherwise: Callable[[], object] = lambda: "it does not come about", seconds: float = 60) -> T:
-    """What `ask` says once that is true; AssertionError with what `otherwise` says after `seconds`."""
-    found = latest(ask, bool, seconds)
-    assert found, otherwise()
+def until(ask: Callable[[], T], otherwise: Callable[[], object] | None = None, seconds: float = 60, *, is_wanted: Callable[[T], object] = bool) -> T:
+    """The first answer that is wanted. AssertionError after `seconds`, with what `otherwise` says or the last answer."""
+    found = latest(ask, is_wanted, seconds)
+    assert is_wanted(found), otherwise() if otherwise else f"not in {seconds:g} s, but {found!r}"
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from tests.up import Up, ndjson
-from tests.waiting import latest
+from tests.waiting import until
 
 
 def send(up: Up, n: int) -> httpx.Response:
@@ -41,7 +41,7 @@ def test_full_disk(start: Callable[..., Up]) -> None:
     limit_files(up, resource.RLIM_INFINITY)
     assert [send(up, n).status_code for n in range(30)] == [200] * 30  # retries of what was refused, and of what was not
     assert up.query("SELECT count(*) AS c, count(DISTINCT n) AS n FROM logs") == [{"c": 6000, "n": 30}]
-    assert latest(lambda: stored(up), lambda rows: rows == {"logs": 6000}, 60) == {"logs": 6000}  # the writer, which failed as well, catches up by itself
+    until(lambda: stored(up), is_wanted=lambda rows: rows == {"logs": 6000})  # the writer, which failed as well, catches up by itself
     assert ready(up, 200)["status"] == "ready"
     up.kill()
     up = start()
@@ -50,9 +50,7 @@ def test_full_disk(start: Callable[..., Up]) -> None:
 
 def ready(up: Up, status: int) -> Any:
     """What /readyz says once it answers `status`."""
-    answer = latest(lambda: up.client.get("/readyz"), lambda answer: answer.status_code == status, 60)
-    assert answer.status_code == status, answer.text
-    return answer.json()
+    return until(lambda: up.client.get("/readyz"), is_wanted=lambda answer: answer.status_code == status).json()
 
 
 def stored(up: Up) -> dict[str, int]:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from tests.up import Up, cli
-from tests.waiting import latest
+from tests.waiting import until
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Start = Callable[..., Up]
@@ -72,9 +72,7 @@ def fragments(up: Up, table: str) -> list[str]:
     def listed() -> list[dict[str, Any]]:
         return [json.loads(line) for line in cli(up, "store", "ls", "--table", table, "--format", "ndjson").stdout.splitlines()]
 
-    found = latest(listed, lambda found: sum(row["rows"] for row in found) == rows, 120)
-    assert sum(row["rows"] for row in found) == rows, "the writer does not flush"
-    return [row["file"] for row in found]
+    return [row["file"] for row in until(listed, seconds=120, is_wanted=lambda found: sum(row["rows"] for row in found) == rows)]
 
 
 @pytest.mark.timeout(900)

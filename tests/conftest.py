@@ -1,12 +1,14 @@
 """What several folders of tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.s3 import S3
+    from tests.up import Up
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,12 @@ def s3(s3_server: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., "Up"]]:
+    """start(**settings) runs `pulka up`; the same state directory within a test unless given another."""
+    from tests.up import starting
+
+    with starting(tmp_path) as start:
+        yield start

@@ -5,14 +5,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from tests.flow.conftest import SOURCE, Up, free_port
+from tests.processes import free_port, free_ports
+from tests.up import SOURCE, Up
+from tests.waiting import until
 
 
 def test_demo(tmp_path: Path) -> None:
-    port, shop = free_port(), free_port() % 20_000 + 30_000
+    port, shop = free_port(), free_ports(20)
     own = {"PYTHONPATH": str(SOURCE), "TMPDIR": str(tmp_path), "PULKA_OTLP_HTTP_LISTEN": "off", "PULKA_OTLP_GRPC_LISTEN": "off", "PULKA_EDGE_ENABLED": "off"}
     env = {**os.environ, **own}
     command = [sys.executable, "-m", "pulka", "demo", "--listen", f"127.0.0.1:{port}", "--shop-port", str(shop)]
@@ -24,10 +25,10 @@ def test_demo(tmp_path: Path) -> None:
         queries = printed(log, demo)
         assert len(queries) == 3
         services = {"frontend", "checkout", "payments", "stock", "catalog"}
-        until(lambda: services <= {row["service"] for row in up.query(queries[0])}, log)
+        until(lambda: services <= {row["service"] for row in up.query(queries[0])}, log.read_text)
         for sql in queries:
             up.query(sql)
-        until(lambda: up.query("SELECT count(DISTINCT name) AS n FROM metrics")[0]["n"] > 0, log)  # exported once per period
+        until(lambda: up.query("SELECT count(DISTINCT name) AS n FROM metrics")[0]["n"] > 0, log.read_text)  # exported once per period
         assert up.query("SELECT count(*) AS n FROM logs WHERE trace_id IS NOT NULL")[0]["n"] > 0
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
         assert demo.wait(60) == 0, log.read_text()
@@ -39,13 +40,5 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def printed(log: Path, demo: "subprocess.Popen[bytes]") -> list[str]:
-    until(lambda: demo.poll() is not None or log.read_text().count("pulka query") >= 4, log)
+    until(lambda: demo.poll() is not None or log.read_text().count("pulka query") >= 4, log.read_text)
     return [sql for sql in re.findall(r'pulka query "(.+)"', log.read_text()) if sql.startswith("SELECT")]
-
-
-def until(true: object, log: Path) -> None:
-    for _ in range(300):
-        if true():  # type: ignore[operator]
-            return
-        time.sleep(0.2)
-    raise AssertionError(log.read_text())

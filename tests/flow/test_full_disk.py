@@ -4,14 +4,13 @@ The limit on file sizes stands in for the full disk, because it can be set on a 
 past it fail, and work again once it is lifted.
 """
 
-import json
 import resource
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
-from tests.flow.conftest import Up, ndjson
+from tests.up import Up, ndjson
+from tests.waiting import until
 
 
 def send(up: Up, n: int) -> httpx.Response:
@@ -42,7 +41,7 @@ def test_full_disk(start: Callable[..., Up]) -> None:
     limit_files(up, resource.RLIM_INFINITY)
     assert [send(up, n).status_code for n in range(30)] == [200] * 30  # retries of what was refused, and of what was not
     assert up.query("SELECT count(*) AS c, count(DISTINCT n) AS n FROM logs") == [{"c": 6000, "n": 30}]
-    flushed(up, 6000)
+    until(lambda: stored(up), is_wanted=lambda rows: rows == {"logs": 6000})  # the writer, which failed as well, catches up by itself
     assert ready(up, 200)["status"] == "ready"
     up.kill()
     up = start()
@@ -51,19 +50,9 @@ def test_full_disk(start: Callable[..., Up]) -> None:
 
 def ready(up: Up, status: int) -> Any:
     """What /readyz says once it answers `status`."""
-    for _ in range(600):
-        answer = up.client.get("/readyz")
-        if answer.status_code == status:
-            return answer.json()
-        time.sleep(0.1)
-    raise AssertionError(answer.text)
+    return until(lambda: up.client.get("/readyz"), is_wanted=lambda answer: answer.status_code == status).json()
 
 
-def flushed(up: Up, rows: int) -> None:
-    """The writer, which failed as well, catches up by itself."""
-    for _ in range(600):
-        tables = up.client.get("/api/v1/tables").json()["tables"]
-        if [table["rows"] for table in tables if table["name"] == "logs"] == [rows]:
-            return
-        time.sleep(0.1)
-    raise AssertionError(json.dumps(tables))
+def stored(up: Up) -> dict[str, int]:
+    """Rows in fragments, by table."""
+    return {table["name"]: table["rows"] for table in up.client.get("/api/v1/tables").json()["tables"]}

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.flow.conftest import Up
 from tests.s3 import S3
+from tests.up import Up
+from tests.waiting import until
 
 BATCH = 40
 
@@ -52,8 +53,7 @@ def rounds(start: Callable[..., Up], count: int, seed: int, **settings: Any) -> 
         shipper.up = up
         shipper.start()
     for turn in range(count):
-        while not any(shipper.acked for shipper in shippers):
-            time.sleep(0.02)
+        until(lambda: any(shipper.acked for shipper in shippers))
         time.sleep(chance.uniform(0.05, 1.2))
         up.kill()
         up = start(**settings)

@@ -1,19 +1,18 @@
 """The demo's market by itself: what is missing here is said, the rest answers, and all of it ends when its input does."""
 
-import contextlib
 import os
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.flow.conftest import SOURCE, free_port
+from tests.processes import free_ports, is_listening
+from tests.up import SOURCE
+from tests.waiting import until
 
 
 def test_a_market_with_little_to_run_on(tmp_path: Path) -> None:
-    first = free_port() % 20_000 + 30_000
+    first = free_ports(10)
     (tmp_path / "bin").mkdir()
     env = {**os.environ, "PYTHONPATH": str(SOURCE), "TMPDIR": str(tmp_path), "PATH": str(tmp_path / "bin")}
     command = [sys.executable, "-m", "pulka.demo.market", str(first)]
@@ -30,14 +29,7 @@ def test_a_market_with_little_to_run_on(tmp_path: Path) -> None:
                 assert answer.status == 200
         market.stdin.close()
         assert market.wait(60) == 0
-        for _ in range(50):
-            with contextlib.suppress(urllib.error.URLError):
-                urllib.request.urlopen(storefront, timeout=1).close()
-                time.sleep(0.1)
-                continue
-            break
-        else:
-            raise AssertionError("the storefront is still there")
+        until(lambda: not is_listening(first + 6), lambda: "the storefront is still there")
     finally:
         if market.poll() is None:
             market.kill()

@@ -5,13 +5,16 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from tests.flow.conftest import Up, cli, free_port, ndjson
+from tests.processes import free_port
+from tests.up import Up, cli, ndjson
+from tests.waiting import until
 
 from pulka.monitors.webhook import signature
 
@@ -76,11 +79,14 @@ def mailbox() -> Iterator[tuple[Box, str]]:
     controller.stop()
 
 
-def wait(until: Callable[[], object], what: str, seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, f"no sign of {what}"
-        time.sleep(0.1)
+def wait(for_what: Callable[[], object], what: str, seconds: float = 40) -> None:
+    until(for_what, lambda: f"no sign of {what}", seconds)
+
+
+def all_ok(up: Up, since: datetime) -> bool:
+    """Whether windows that end after `since` were evaluated, and nothing was found in them."""
+    monitors = up.client.get("/api/v1/monitors").json()["monitors"]
+    return all(one["state"] == "ok" and datetime.fromisoformat(one["evaluated_at"]) > since for one in monitors)
 
 
 def put(up: Up, name: str, **body: Any) -> dict[str, Any]:
@@ -167,7 +173,8 @@ def test_kill_nine_loses_no_notification(start: Start, receiver: Receiver) -> No
         time.sleep(chance.uniform(0.2, 1.6))
         up.kill()
         up = start(**QUICK)
-    time.sleep(4)  # the last window passes, all are ok again
+    quiet = datetime.now(UTC) + timedelta(seconds=4)  # windows that end later have no event
+    wait(lambda: all_ok(up, quiet), "all being ok again")
     sql = "SELECT monitor, state, count(*) AS n FROM monitor_events WHERE told GROUP BY monitor, state"
     stable = [0, 0]
 

@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from tests.flow.conftest import Up
+from tests.up import Up
 
 RESOURCE = Resource.create({"service.name": "web", "host.name": "h1", "deployment.environment.name": "prod"})
 

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from tests.flow.conftest import SOURCE, Up
+from tests.up import SOURCE, Up
 
 import pulka
 from pulka.errors import BadInput, BadQuery, Misconfigured, NotFound, Temporary

@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.flow.conftest import SOURCE, Up, cli, ndjson
+from tests.processes import children
+from tests.up import SOURCE, Up, cli, ndjson
+from tests.waiting import until
 
 import pulka
 from pulka.errors import Cancelled, NotFound
@@ -32,25 +32,6 @@ def up(start: Start) -> Up:
     return up
 
 
-def children(up: Up) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == up.process.pid:
-                found.append(int(folder.name))
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found
-
-
-def until(true: Callable[[], Any]) -> Any:
-    for _ in range(600):
-        if found := true():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come")
-
-
 def running(up: Up) -> list[dict[str, Any]]:
     return list(HTTP.get(f"{up.url}/api/v1/queries").json()["queries"])
 
@@ -66,7 +47,7 @@ def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     asking.start()
     (one,) = until(lambda: working(up))
     assert (one["id"], "hunter2" in one["sql"], one["running_s"] > 0) == ("mine", False, True)
-    assert len(children(up)) == 1
+    assert len(children(up.process.pid)) == 1
     other = {"X-Pulka-Tenant": "other"}
     assert HTTP.get(f"{up.url}/api/v1/queries", headers=other).json() == {"queries": []}
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine", headers=other).status_code == 404
@@ -74,7 +55,7 @@ def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 200
     asking.join(30)
     assert (told[0].status_code, told[0].json()["kind"]) == (409, "cancelled")
-    until(lambda: not children(up) and not running(up))
+    until(lambda: not children(up.process.pid) and not running(up))
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 404
     answer = HTTP.post(f"{up.url}/api/v1/query", json={"sql": "SELECT count(*) AS n FROM logs"}, headers={"Pulka-Query-Id": "next"})
     assert (answer.headers["Pulka-Query-Id"], answer.json()["stats"]["id"], answer.json()["rows"]) == ("next", "next", [{"n": 3000}])
@@ -88,7 +69,7 @@ def test_hanging_up_ends_a_query(up: Up, sql: str) -> None:
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.sendall(b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         until(lambda: working(up))
-    until(lambda: not children(up) and not running(up))
+    until(lambda: not children(up.process.pid) and not running(up))
 
 
 def test_ctrl_c_cancels_on_the_server(up: Up) -> None:
@@ -102,7 +83,7 @@ def test_ctrl_c_cancels_on_the_server(up: Up) -> None:
         assert "fragments" in asking.stderr.readline()
         asking.send_signal(signal.SIGINT)
         assert asking.wait(30) == 130
-    until(lambda: not children(up) and not running(up))
+    until(lambda: not children(up.process.pid) and not running(up))
 
 
 def test_the_command_line_cancels_what_another_asked(up: Up) -> None:

@@ -5,14 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.flow.conftest import Up, cli
+from tests.up import Up, cli, ndjson
 
 Start = Callable[..., Up]
 AT = "2026-01-01T12:{:02}:{:02}Z"
-
-
-def ndjson(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(map(json.dumps, rows))
 
 
 LOGS = [
@@ -29,8 +25,6 @@ SPANS = [
          "duration_ns": 4_000_000, "status": "error" if n % 5 == 0 else "ok"},
     )
 ]  # fmt: skip
-
-
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from tests.flow.conftest import Up, cli
+from tests.up import Up, cli
+from tests.waiting import until
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Start = Callable[..., Up]
@@ -67,11 +68,11 @@ def agree_with_duckdb(up: Up, table: str, group: str, value: str) -> None:
 def fragments(up: Up, table: str) -> list[str]:
     """Files of a table once everything is in fragments."""
     rows = up.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]
-    for _ in range(300):
-        listed = [json.loads(line) for line in cli(up, "store", "ls", "--table", table, "--format", "ndjson").stdout.splitlines()]
-        if sum(row["rows"] for row in listed) == rows:
-            return [row["file"] for row in listed]
-    raise AssertionError("the writer does not flush")
+
+    def listed() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in cli(up, "store", "ls", "--table", table, "--format", "ndjson").stdout.splitlines()]
+
+    return [row["file"] for row in until(listed, seconds=120, is_wanted=lambda found: sum(row["rows"] for row in found) == rows)]
 
 
 @pytest.mark.timeout(900)

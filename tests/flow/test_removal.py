@@ -1,13 +1,13 @@
 """Deletes, retention, holds and usage on a real process, by HTTP and by the command line."""
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from tests.flow.conftest import Up, cli, ndjson
+from tests.up import Up, cli, ndjson
+from tests.waiting import until
 
 QUICK = {"flush_age_s": 0.2, "compaction_idle_s": 0.2, "collect_grace_s": 0.5, "rewrite_interval_s": 0.2}
 SECRET = "alice@example.com"
@@ -37,11 +37,7 @@ def stored(up: Up, tenant: str = "default") -> set[int]:
 
 
 def wait(for_what: Callable[[], bool], what: str) -> None:
-    for _ in range(600):
-        if for_what():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"not in a minute: {what}")
+    until(for_what, lambda: f"not in a minute: {what}")
 
 
 def listed(up: Up) -> list[dict[str, Any]]:

@@ -2,17 +2,16 @@
 
 import json
 import random
-import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from tests.flow.conftest import Up, cli, ndjson
 from tests.s3 import S3
+from tests.up import Up, cli, ndjson
+from tests.waiting import until
 
 Start = Callable[..., Up]
 SECRET = "sesame-open"
@@ -40,26 +39,11 @@ def settings_of(up: Up) -> dict[str, Any]:
     return {"objects_url": up.objects_url, **QUICK}
 
 
-def metric(up: Up, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", up.client.get("/metrics").text, re.M)
-    assert found is not None, name
-    return float(found[1])
-
-
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
-    """Polls: how long a flush or merge takes is nobody's promise here."""
-    for _ in range(int(seconds * 20)):
-        if what():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
-
-
 def fill(up: Up, first: int, last: int) -> None:
     for n in range(first, last):
-        flushes = metric(up, "pulka_writer_flushes")
+        flushes = up.metric("pulka_writer_flushes")
         up.ingest("logs", ndjson([{"n": n * 10 + i, "message": f"m{n}"} for i in range(10)]))
-        until(lambda flushes=flushes: metric(up, "pulka_writer_flushes") > flushes)
+        until(lambda flushes=flushes: up.metric("pulka_writer_flushes") > flushes)
 
 
 def counted(rows: int) -> list[dict[str, int]]:
@@ -69,21 +53,21 @@ def counted(rows: int) -> list[dict[str, int]]:
 def test_ingest_merge_restart_and_lose_the_cache(remote: Start) -> None:
     up = remote()
     fill(up, 0, 6)
-    until(lambda: metric(up, "pulka_compaction_merges") > 0)
+    until(lambda: up.metric("pulka_compaction_merges") > 0)
     assert up.query(COUNT) == counted(60)
-    assert metric(up, "pulka_cache_misses") == 0  # what was flushed and merged here was never fetched
+    assert up.metric("pulka_cache_misses") == 0  # what was flushed and merged here was never fetched
     assert up.stop() == 0
     assert not list((up.state / "objects").rglob("*.parquet")) if (up.state / "objects").exists() else True
 
     up = remote()
     assert up.query(COUNT) == counted(60)
-    assert (metric(up, "pulka_cache_misses"), metric(up, "pulka_cache_hits") > 0) == (0, True)
+    assert (up.metric("pulka_cache_misses"), up.metric("pulka_cache_hits") > 0) == (0, True)
     up.kill()
 
     shutil.rmtree(up.state / "cache")
     up = remote()
     assert up.query(COUNT) == counted(60)
-    assert metric(up, "pulka_cache_misses") > 0
+    assert up.metric("pulka_cache_misses") > 0
     shutil.rmtree(up.state / "cache")  # while it runs
     assert up.query(COUNT) == counted(60)
     fill(up, 6, 7)
@@ -112,11 +96,11 @@ def test_an_outage_refuses_what_it_must_and_loses_nothing(remote: Start, s3: S3)
     assert (answer.status_code, answer.json()["kind"]) == (503, "temporary")
     assert "object store cannot be used now: connection refused" in answer.json()["detail"]
     assert int(answer.headers["Retry-After"]) >= 1
-    until(lambda: metric(up, "pulka_writer_failures") > 0)
+    until(lambda: up.metric("pulka_writer_failures") > 0)
     assert up.client.get("/healthz").is_success
     s3.start()
-    flushes = metric(up, "pulka_writer_flushes")
-    until(lambda: metric(up, "pulka_writer_flushes") > flushes)
+    flushes = up.metric("pulka_writer_flushes")
+    until(lambda: up.metric("pulka_writer_flushes") > flushes)
     assert up.query(COUNT) == counted(50)
     up.kill()
     up = remote()
@@ -127,9 +111,9 @@ def test_a_query_larger_than_the_cache_says_which_setting(remote: Start) -> None
     up = remote(cache_bytes_max=1 << 20, compaction_inputs=30, compaction_idle_s=100)
     noise = random.Random(3)
     for part in range(4):
-        flushes = metric(up, "pulka_writer_flushes")
+        flushes = up.metric("pulka_writer_flushes")
         up.ingest("logs", ndjson([{"n": part * 1000 + i, "noise": noise.randbytes(200).hex()} for i in range(1500)]))
-        until(lambda flushes=flushes: metric(up, "pulka_writer_flushes") > flushes)
+        until(lambda flushes=flushes: up.metric("pulka_writer_flushes") > flushes)
     stored = sum(row["bytes"] for row in json.loads(cli(up, "store", "ls", "--format", "json", **settings_of(up)).stdout))
     assert stored > 1 << 20, "the rows compress too well for this test"
     answer = up.client.post("/api/v1/query", json={"sql": COUNT}, timeout=60)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 
-from tests.flow.conftest import Up, cli, ndjson
+from tests.up import Up, cli, ndjson
 
 Start = Callable[..., Up]
 EVENTS = [

@@ -5,13 +5,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from tests.flow.conftest import Up, cli, environment, ndjson
+from tests.up import Up, cli, environment, ndjson
+from tests.waiting import until
 
 from pulka.surfaces.client.sse import Event, events
 
@@ -36,9 +36,8 @@ def rows(found: Iterator[Event], count: int) -> list[dict[str, Any]]:
     return seen
 
 
-def metric(up: Up, name: str) -> float:
-    text = up.client.get("/metrics").text
-    return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+def subscribers(up: Up) -> float:
+    return up.metric("pulka_tail_subscribers")
 
 
 def test_events_as_they_come(start: Start) -> None:
@@ -54,12 +53,8 @@ def test_events_as_they_come(start: Start) -> None:
         up.ingest("logs", ndjson([{"n": n} for n in range(4)]), **{"X-Pulka-Tenant": "acme"})
         assert [row["n"] for row in rows(others, 2)] == [2, 3]
         assert next(event for event in found if event.name != "rows").name == "heartbeat"
-        assert metric(up, "pulka_tail_subscribers") == 2
-    for _ in range(100):
-        if not metric(up, "pulka_tail_subscribers"):
-            break
-        time.sleep(0.05)
-    assert not metric(up, "pulka_tail_subscribers")
+        assert subscribers(up) == 2
+    until(lambda: not subscribers(up))
 
 
 def test_resuming_after_a_flush_and_after_a_kill_loses_nothing(start: Start) -> None:
@@ -110,7 +105,7 @@ def test_a_stuck_reader_is_told_what_it_missed(start: Start) -> None:
         text = b""
         while b'"reason":"reader"' not in text:
             text += reader.recv(1 << 20)
-    assert 0 < metric(up, "pulka_tail_dropped_rows") < sent
+    assert 0 < up.metric("pulka_tail_dropped_rows") < sent
     assert up.stop() == 0
 
 
@@ -124,10 +119,7 @@ def test_the_end_of_the_server_ends_the_tails(start: Start) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    for _ in range(100):
-        if metric(up, "pulka_tail_subscribers"):
-            break
-        time.sleep(0.05)
+    until(lambda: subscribers(up))
     assert up.stop() == 0
     reader.join(10)
     assert seen == ["open", "end"]
@@ -137,17 +129,15 @@ def test_the_command_goes_on_over_a_restart(start: Start) -> None:
     up = start()
     env = {**environment(up.state), "PULKA_URL": up.url}
     tail = subprocess.Popen([sys.executable, "-m", "pulka", "tail", "--json", "--count", "4"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for _ in range(200):
-        if metric(up, "pulka_tail_subscribers"):
-            break
-        time.sleep(0.05)
+    until(lambda: subscribers(up))
     up.ingest("logs", ndjson([{"n": 0}, {"n": 1}]))
-    time.sleep(0.5)
+    assert tail.stdout is not None
+    seen = [tail.stdout.readline() for _ in range(2)]
     up.kill()
     again = start(port=int(up.url.rpartition(":")[2]))
     up.client.post("/api/v1/ingest/logs", content=ndjson([{"n": 2}, {"n": 3}]))
     out, err = tail.communicate(timeout=60)
-    assert [json.loads(line)["n"] for line in out.splitlines()] == [0, 1, 2, 3], err
+    assert [json.loads(line)["n"] for line in [*seen, *out.splitlines()]] == [0, 1, 2, 3], err
     assert b"connecting again" in err
     assert again.process.poll() is None
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.flow.conftest import Up
+from tests.up import Up
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def test_the_wheel_serves(tmp_path: Path, start: Callable[..., Up], monkeypatch:
     done = subprocess.run([str(python.parent / "pulka"), "version"], env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr("tests.flow.conftest.SOURCE", tmp_path)
+    monkeypatch.setattr("tests.up.SOURCE", tmp_path)
     up = start()
     up.ingest("logs", b'{"message":"from the wheel"}')
     assert up.query("SELECT message FROM logs") == [{"message": "from the wheel"}]

@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import latest
 
 from pulka.edge.agent import EdgeSettings, attach
 
@@ -75,12 +75,13 @@ class Watcher:
 
     def settle(self, port: int, truth: Truth, *, is_client: bool, tls: bool = False) -> dict[str, int]:
         """What was counted once it is all there, or after five seconds."""
-        for _ in range(50):
-            counts = self.statuses(port, is_client=is_client, tls=tls)
-            if sum(counts.values()) >= truth.count:
-                break
-            time.sleep(0.1)
-        return counts
+        return latest(lambda: self.statuses(port, is_client=is_client, tls=tls), lambda counts: sum(counts.values()) >= truth.count, 5)
+
+    def check(self, port: int, truth: Truth, *, tls: bool = False) -> None:
+        """Both ends have seen what is true, and nothing was dropped."""
+        for is_client in (False, True):
+            assert self.settle(port, truth, is_client=is_client, tls=tls) == truth.statuses, self.native.status().drops
+        assert self.native.status().drops["ring_full"] == 0
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import re
 import struct
 from pathlib import Path
 
+from tests.waiting import latest
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSCALL = 321
 _PROG_NEXT, _LINK_NEXT, _PROG_FD, _INFO = 11, 31, 13, 15
@@ -39,6 +41,11 @@ def held(pid: int | str) -> tuple[set[int], set[int]]:
                 continue
             ids.update(int(number) for number in re.findall(rf"^{name}:\s*(\d+)", text, re.MULTILINE))
     return found
+
+
+def are_gone(held: tuple[set[int], set[int]]) -> bool:
+    """Whether none of these (programs, links) is left; the kernel frees them a moment after their last user."""
+    return not latest(lambda: held[0] & programs() | held[1] & links(), lambda left: not left, 10)
 
 
 def programs() -> set[int]:

@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+from tests.processes import is_listening
+from tests.waiting import latest, until
 
 from pulka.edge.capture import Reading, read
 
@@ -39,19 +42,27 @@ def version(*command: str) -> str:
     return found.group() if found else ""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+_NOT_FETCHED = re.compile(
+    r"could not transfer|failed to transfer|unknown host|dial tcp|i/o timeout|toolchain not available|lookup disabled by GOPROXY|failed to download|"
+    r"unable to update registry|could(?: not|n't) (?:resolve host|connect)|connection (?:refused|reset|timed out)", re.I,
+)  # fmt: skip
+"""What Maven, Go and cargo say of a download that failed."""
+
+
+def build(*command: str | Path, **options: Any) -> None:
+    """Build what a test needs: it is skipped when that could not be downloaded, and fails with the log when it does not build."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1200, **options)
+    if done.returncode and (failed := _NOT_FETCHED.search(done.stdout)):
+        pytest.skip(f"{Path(command[0]).name} cannot download what this needs: {failed.group()}")
+    assert done.returncode == 0, done.stdout
 
 
 @contextmanager
-def server(command: list[str], port: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that listens on `port` while the block runs."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **options) as running:  # type: ignore[call-overload]
+def server(command: list[str], port: int, address: str = "127.0.0.1", **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that listens on `port` while the block runs; the test fails with its log when it does not."""
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **options) as running:
         try:
-            _wait_for(port, running)
+            assert until(lambda: running.poll() is not None or is_listening(port, address), lambda: _said(log)) and running.poll() is None, _said(log)
             yield running
         finally:
             with suppress(ProcessLookupError):
@@ -59,15 +70,9 @@ def server(command: list[str], port: int, **options: object) -> Iterator[subproc
             running.wait(60)
 
 
-def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
-    for _ in range(1200):
-        if running.poll() is not None:
-            pytest.skip(f"{running.args!r} does not run here")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.skip(f"nothing listens on port {port}")
+def _said(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")
 
 
 class Observer:
@@ -127,13 +132,13 @@ class Seen:
 
     def settle(self, expected: Red, *, tls: bool = False) -> None:
         """Waits until both ends have counted as much as was said, at most ten seconds, and compares."""
-        for _ in range(50):
+
+        def counted() -> dict[bool, Red]:
             self.agent.ask()
-            if all(self.agent.red(is_client=end, tls=tls).total() >= expected.total() for end in (True, False)):
-                break
-            time.sleep(0.2)
-        for end in (False, True):
-            ours = self.agent.red(is_client=end, tls=tls)
+            return {is_client: self.agent.red(is_client=is_client, tls=tls) for is_client in (False, True)}
+
+        found = latest(counted, lambda found: all(ours.total() >= expected.total() for ours in found.values()), 10)
+        for end, ours in found.items():
             assert ours == expected, f"{'client' if end else 'server'}: only the agent {ours - expected}, only the capture {expected - ours}; {self.agent.said}"
 
 
@@ -146,15 +151,21 @@ def _wait_for_mark(file: Path, port: int) -> None:
             time.sleep(0.2)
             if mark in file.read_bytes()[-65_536:]:
                 return
+    raise AssertionError("the recorder has not written what was sent last")
 
 
 @contextmanager
-def _captured(port: int, file: Path) -> Iterator[None]:
-    command = [program("tcpdump"), "-i", "lo", "-n", "-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", str(file), "port", str(port)]
+def recorded(command: list[str], begun: str, port: int, file: Path) -> Iterator[None]:
+    """`command` records the traffic of `port`, from when it says `begun` until all that was sent in the block is in the file."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as capture:
         assert capture.stderr
-        if next((line for line in capture.stderr if "listening on" in line), None) is None:
-            pytest.skip("tcpdump may not capture here")
+        said = []
+        for line in capture.stderr:
+            said.append(line)
+            if begun in line:
+                break
+        else:
+            raise AssertionError("".join(said))
         try:
             yield
             _wait_for_mark(file, port)
@@ -170,7 +181,8 @@ def watched(port: int, directory: Path) -> Iterator[Seen]:
     agent = Observer(port)
     try:
         seen = Seen(agent)
-        with _captured(port, file):
+        record = [program("tcpdump"), "-i", "lo", "-n", "-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", str(file), "port", str(port)]
+        with recorded(record, "listening on", port, file):
             yield seen
         seen.reading = read(file)
         assert seen.reading.counts.bytes_missing == 0, "the recorder lost packets"

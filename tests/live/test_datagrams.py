@@ -1,9 +1,7 @@
 """DNS over UDP: who asked and who answered, whichever started first, with a socket for all questions or one for each."""
 
-import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 
 import pytest
 from tests.live.conftest import HERE, Watcher
+from tests.live.servers import program, server
+from tests.waiting import latest
 
 ADDRESS = "127.53.0.1"
 
@@ -24,15 +24,15 @@ def ask(count: int, *options: str) -> int:
 
 def told(watcher: Watcher, count: int) -> Counter[tuple[str, bool, str, str]]:
     """(service, is client, peer, status) once both ends are there."""
-    for _ in range(50):
-        rows = [row for row in watcher.collect() if row.protocol == "dns" and (row.address in ("", ADDRESS) or not row.is_client)]
+
+    def counted() -> Counter[tuple[str, bool, str, str]]:
         found: Counter[tuple[str, bool, str, str]] = Counter()
-        for row in rows:
-            found[row.service, row.is_client, row.peer, row.status] += row.count
-        if sum(found.values()) >= 2 * count:
-            break
-        time.sleep(0.1)
-    return found
+        for row in watcher.collect():
+            if row.protocol == "dns" and (row.address in ("", ADDRESS) or not row.is_client):
+                found[row.service, row.is_client, row.peer, row.status] += row.count
+        return found
+
+    return latest(counted, lambda found: found.total() >= 2 * count, 5)
 
 
 def expected(client: int, server: int, count: int) -> dict[Any, int]:
@@ -56,15 +56,9 @@ def test_who_asked_and_who_answered(watch: Callable[..., Watcher], serve: Callab
 
 @pytest.fixture
 def dnsmasq(tmp_path: Path) -> Iterator[int]:
-    program = shutil.which("dnsmasq")
-    if program is None:
-        pytest.skip("needs dnsmasq")
     options = ["--no-daemon", "--no-resolv", "--no-hosts", "--bind-interfaces", f"--listen-address={ADDRESS}", "--address=/shop.example/10.0.0.1"]
-    process = subprocess.Popen([program, *options, f"--pid-file={tmp_path / 'pid'}", "--user=root", "--conf-file=/dev/null"], stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
-    yield process.pid
-    process.kill()
-    process.wait()
+    with server([program("dnsmasq"), *options, f"--pid-file={tmp_path / 'pid'}", "--user=root", "--conf-file=/dev/null"], 53, ADDRESS) as process:
+        yield process.pid
 
 
 def test_dnsmasq_answers(watch: Callable[..., Watcher], dnsmasq: int) -> None:
@@ -93,10 +87,9 @@ def test_a_server_that_answers_nothing(without: tuple[str, ...], watch: Callable
     _, server = serve(sys.executable, "-c", SILENT, ADDRESS)
     watcher = watch(without=without)
     client = int(subprocess.run([sys.executable, "-c", ASK, ADDRESS], capture_output=True, check=True).stdout)
-    found: dict[tuple[str, bool, str], int] = {}
-    for _ in range(150):
-        found = {(row.service, row.is_client, row.error or ""): row.count for row in watcher.collect() if row.protocol == "dns" and row.target == "a.example"}
-        if len(found) == 2:
-            break
-        time.sleep(0.1)
+
+    def failed() -> dict[tuple[str, bool, str], int]:
+        return {(row.service, row.is_client, row.error or ""): row.count for row in watcher.collect() if row.protocol == "dns" and row.target == "a.example"}
+
+    found = latest(failed, lambda found: len(found) == 2)
     assert found == {(str(client), True, "no_response"): 3, (str(server), False, "no_response"): 3}

@@ -1,14 +1,14 @@
 """dnsmasq and BIND in a network namespace of their own, on port 53; truth is what dig was answered."""
 
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.live.namespaces import namespace
 from tests.live.servers import Observer, program, proven, version
+from tests.waiting import latest, until
 
 ZONE = """$TTL 60
 @ IN SOA ns hostmaster 1 60 60 60 60
@@ -33,19 +33,6 @@ def bind(home: Path) -> list[str]:
     return [program("named", "bind9"), "-g", "-c", f"{home}/named.conf"]
 
 
-@contextmanager
-def namespace(name: str) -> Iterator[list[str]]:
-    """A network namespace with nothing but loopback: the prefix to run within it."""
-    ip = program("ip", "iproute2")
-    subprocess.run([ip, "netns", "add", name], check=True)
-    try:
-        inside = [ip, "netns", "exec", name]
-        subprocess.run([*inside, ip, "link", "set", "lo", "up"], check=True)
-        yield inside
-    finally:
-        subprocess.run([ip, "netns", "delete", name], check=True)
-
-
 QUESTIONS = [("shop.pulka.test", "A", "NOERROR"), ("shop.pulka.test", "AAAA", "NOERROR"), ("gone.pulka.test", "A", "NXDOMAIN")]
 
 
@@ -57,10 +44,7 @@ def test_names_are_asked_for(begin: Callable[[Path], list[str]], home: Path) -> 
         dig = [*inside, program("dig", "bind9-dnsutils"), "@127.0.0.1", "+tries=1", "+time=5"]
         agent = Observer(53)
         try:
-            for _ in range(100):
-                if subprocess.run([*dig, "ready.pulka.test"], capture_output=True, check=False).returncode == 0:
-                    break
-                time.sleep(0.1)
+            until(lambda: subprocess.run([*dig, "ready.pulka.test"], capture_output=True, check=False).returncode == 0)
             answered: Counter[tuple[str, str]] = Counter()
             for transport in ("+notcp", "+tcp"):
                 for name, kind, expected in QUESTIONS * 7:
@@ -77,14 +61,12 @@ def test_names_are_asked_for(begin: Callable[[Path], list[str]], home: Path) -> 
 
 
 def seen(agent: Observer, is_client: bool, expected: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    for _ in range(50):
+    def counted() -> Counter[tuple[str, str]]:
         agent.ask()
-        found = Counter()
+        found: Counter[tuple[str, str]] = Counter()
         for (protocol, operation, target, status, _error), count in agent.red(is_client=is_client).items():
             if protocol == "dns" and "pulka.test" in target and "ready" not in target:
                 found[operation, status] += count
-        if found.total() >= expected.total():
-            break
-        time.sleep(0.2)
-    return found
+        return found
+
+    return latest(counted, lambda found: found.total() >= expected.total(), 10)

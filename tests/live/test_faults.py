@@ -6,14 +6,13 @@ import struct
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE, SETTINGS, Truth, Watcher, load
-from tests.live.servers import free_port
-from tests.live.test_plaintext import check
+from tests.processes import free_port, has_ended
+from tests.waiting import until
 
 from pulka.edge import agent
 from pulka.errors import Misconfigured
@@ -30,9 +29,9 @@ def test_a_service_that_dies_and_comes_back(watch: Callable[..., Watcher], serve
         truths.append(load(port, 2, 100))
         pids.append(str(pid))
         os.kill(pid, 9)
-        time.sleep(0.2)
+        until(lambda pid=pid: has_ended(pid))
     total = Truth({status: sum(truth.statuses[status] for truth in truths) for status in truths[0].statuses}, 0)
-    check(watcher, port, total)
+    watcher.check(port, total)
     served: dict[str, int] = {}
     for row in watcher.seen:
         if row.port == port and not row.is_client:
@@ -59,7 +58,7 @@ def test_addresses_and_ports_that_come_again(watch: Callable[..., Watcher], serv
             sock.close()
     """
     subprocess.run([PYTHON, "-c", textwrap.dedent(client)], check=True)
-    check(watcher, port, Truth({"200": 300}, 0))
+    watcher.check(port, Truth({"200": 300}, 0))
 
 
 CROWD = """
@@ -89,17 +88,14 @@ def test_fifty_thousand_connections_take_bounded_memory(watch: Callable[..., Wat
     crowds = [subprocess.Popen([PYTHON, "-c", CROWD, "6250", f"127.0.0.{2 + number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for number in range(8)]
     for crowd in crowds:
         assert crowd.stdout is not None and crowd.stdout.readline()
-    time.sleep(1)
-    status = watcher.native.status()
+    status = until(watcher.native.status, is_wanted=lambda status: status.counters["connections_refused"] > 50_000)  # of 100 000 ends
     assert status.connections <= 20_000
-    assert status.counters["connections_refused"] > 50_000, status.counters  # of 100 000 ends
     assert resident_kb() - before_kb < 200 << 10
     for crowd in crowds:
         crowd.communicate()
-    time.sleep(1)
-    assert watcher.native.status().connections < 1000
+    until(lambda: watcher.native.status().connections < 1000)
     port, _ = serve(PYTHON, HERE / "server.py")
-    check(watcher, port, load(port, 2, 50))
+    watcher.check(port, load(port, 2, 50))
 
 
 def resident_kb() -> int:
@@ -164,6 +160,9 @@ def test_a_client_that_is_gone_at_once(watch: Callable[..., Watcher], serve: Cal
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.sendall(b"GET /orders/1 HTTP/1.1\r\nHost")
     load(port, 1, 10)
-    time.sleep(1)
-    watcher.collect()
-    assert watcher.native.status().connections < 60
+
+    def followed() -> int:
+        watcher.collect()
+        return watcher.native.status().connections
+
+    until(followed, is_wanted=lambda count: count < 60)

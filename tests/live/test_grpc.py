@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE
-from tests.live.servers import Red, program, proven, version, watched
+from tests.live.servers import Red, build, program, proven, version, watched
 
 CODES = {"OK": "OK", "NotFound": "NOT_FOUND", "Unavailable": "UNAVAILABLE"}
 
@@ -31,9 +31,7 @@ def test_grpc(home: Path, serve: Callable[..., tuple[int, int]]) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The server and client in Go."""
     binary = tmp_path_factory.mktemp("go") / "shop"
-    built = subprocess.run([program("go", "golang"), "build", "-C", HERE / "grpc_go", "-o", binary, "."], capture_output=True, text=True, check=False)
-    if built.returncode:
-        pytest.skip(f"tests/live/grpc_go cannot be built here: {built.stderr.strip().splitlines()[-1]}")
+    build(program("go", "golang"), "build", "-C", HERE / "grpc_go", "-o", binary, ".")
     return binary
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE
-from tests.live.servers import free_port, program, proven, server, watched
+from tests.live.servers import build, program, proven, server, watched
+from tests.processes import free_port
 
 VERSION = "3.9.1"
 
@@ -17,9 +18,7 @@ VERSION = "3.9.1"
 @pytest.fixture(scope="module")
 def jars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("kafka")
-    command = [program("mvn", "maven"), "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies", f"-DoutputDirectory={directory}"]
-    if subprocess.run(command, capture_output=True, check=False, timeout=600).returncode:
-        pytest.skip("Maven Central is not reachable")
+    build(program("mvn", "maven"), "-q", "-B", "-f", HERE / "kafka" / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={directory}")
     return directory
 
 

@@ -5,15 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE, Truth, Watcher, load
+from tests.live.namespaces import namespace
 from tests.live.servers import program
-from tests.live.test_dns import namespace
-from tests.live.test_plaintext import check
+from tests.processes import free_port
+from tests.waiting import until
 
 Files = tuple[Path, Path]
 
@@ -24,7 +24,7 @@ def test_a_network_namespace(watch: Callable[..., Watcher], serve: Callable[...,
         watcher = watch()
         done = subprocess.run([*inside, sys.executable, HERE / "load.py", str(port), "4", "200"], capture_output=True, check=True)
         truth = Truth(json.loads(done.stdout)["statuses"], 0)
-        check(watcher, port, truth)
+        watcher.check(port, truth)
         assert {row.service for row in watcher.seen if row.port == port and not row.is_client} == {str(pid)}
 
 
@@ -37,7 +37,7 @@ def test_a_library_that_only_another_mount_namespace_has(watch: Callable[..., Wa
     hidden.mkdir()
     script = f"mount -t tmpfs none {hidden} && cp {source}/libssl.so.3 {source}/libcrypto.so.3 {hidden} && LD_LIBRARY_PATH={hidden} exec nginx -c {tmp_path}/nginx.conf"
     program("nginx")
-    port = 18_733
+    port = free_port()
     (tmp_path / "orders").mkdir()
     for number in range(200):
         (tmp_path / "orders" / str(number)).write_text("hello")
@@ -48,11 +48,13 @@ def test_a_library_that_only_another_mount_namespace_has(watch: Callable[..., Wa
     watcher = watch()
     running = subprocess.Popen([program("unshare"), "--mount", "sh", "-c", script])
     try:
-        for _ in range(100):  # the first connection makes the library known
+
+        def is_known() -> bool:
+            """The first connection makes it so."""
             subprocess.run([program("curl"), "-sk", f"https://127.0.0.1:{port}/orders/1"], capture_output=True, check=False)
-            if any(path == f"{hidden}/libssl.so.3" for path, _functions, _trouble in watcher.native.libraries()):
-                break
-            time.sleep(0.1)
+            return any(path == f"{hidden}/libssl.so.3" for path, _functions, _trouble in watcher.native.libraries())
+
+        until(is_known)
         assert not list(hidden.iterdir())
         watcher.collect()
         watcher.seen.clear()

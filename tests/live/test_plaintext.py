@@ -8,24 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.live.conftest import HERE, Truth, Watcher, load
+from tests.live.conftest import HERE, Watcher, load
+from tests.live.servers import server
+from tests.processes import free_port
+from tests.waiting import until
 
 from pulka.edge.naming import name_service
 
 PYTHON = sys.executable
 
 
-def check(watcher: Watcher, port: int, truth: Truth, *, tls: bool = False) -> None:
-    assert watcher.settle(port, truth, is_client=False, tls=tls) == truth.statuses, watcher.native.status().drops
-    assert watcher.settle(port, truth, is_client=True, tls=tls) == truth.statuses, watcher.native.status().drops
-    assert watcher.native.status().drops["ring_full"] == 0
-
-
 def test_every_request_of_a_busy_server_is_seen_from_both_ends(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     port, pid = serve(PYTHON, HERE / "server.py")
     watcher = watch()
     truth = load(port, 8, 2000)
-    check(watcher, port, truth)
+    watcher.check(port, truth)
     rows = [row for row in watcher.seen if row.port == port]
     assert {(row.operation, row.target) for row in rows} == {("GET", "/orders/*"), ("GET", "/missing")}
     assert {row.service for row in rows if not row.is_client} == {str(pid)}
@@ -39,9 +36,7 @@ def test_connections_that_are_older_than_the_agent(watch: Callable[..., Watcher]
     time.sleep(1)
     watcher = watch()
     loading.communicate(timeout=60)
-    time.sleep(0.5)
-    seen = watcher.statuses(port, is_client=False)
-    assert sum(seen.values()) > 600, (seen, watcher.native.status().counters)
+    until(lambda: watcher.statuses(port, is_client=False), lambda: watcher.native.status().counters, is_wanted=lambda seen: sum(seen.values()) > 600)
     assert {row.service for row in watcher.seen if row.port == port and not row.is_client} == {str(pid)}
 
 
@@ -53,7 +48,7 @@ def test_a_paused_agent_sees_nothing_and_goes_on_later(watch: Callable[..., Watc
     time.sleep(0.3)
     assert watcher.statuses(port, is_client=False) == {}
     watcher.native.pause(False)
-    check(watcher, port, load(port, 1, 50))
+    watcher.check(port, load(port, 1, 50))
 
 
 @pytest.mark.parametrize("without", ["state", "owner", "files"])
@@ -69,17 +64,12 @@ def test_nginx_serves_files(watch: Callable[..., Watcher], tmp_path: Path) -> No
     (tmp_path / "orders").mkdir()
     for number in range(200):
         (tmp_path / "orders" / str(number)).write_text("x" * 40_000)
-    port = 18_731
+    port = free_port()
     config = f"""daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/error; events {{ }}
         http {{ access_log off; keepalive_requests 100000; sendfile on; server {{ listen 127.0.0.1:{port}; root {tmp_path}; }} }}"""
     (tmp_path / "nginx.conf").write_text(config)
-    nginx = subprocess.Popen(["nginx", "-c", tmp_path / "nginx.conf"], stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
+    with server(["nginx", "-c", str(tmp_path / "nginx.conf")], port):
         watcher = watch()
         truth = load(port, 4, 200)
-        check(watcher, port, truth)
+        watcher.check(port, truth)
         assert {name_service(watcher.pids[int(row.service)]).service for row in watcher.seen if row.port == port and not row.is_client} == {"nginx"}
-    finally:
-        nginx.kill()
-        nginx.wait()

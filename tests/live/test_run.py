@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.conftest import SOURCE, Up, free_port, start  # noqa: F401 - a fixture
 from tests.live.conftest import HERE, load
+from tests.processes import free_port
+from tests.up import SOURCE, Up
+from tests.waiting import until
 
 PYTHON = sys.executable
 NAME = f"live-{os.getpid()}"  # whatever else is tested on this machine at the same time
@@ -44,11 +45,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
         log = (tmp_path / f"run-{len(running)}.log").open("wb")
         process = subprocess.Popen([PYTHON, "-m", "pulka", "edge", "run", "--to", url], env=env, stderr=log)
         running.append(process)
-        for _ in range(200):
-            if "Watching" in Path(log.name).read_text():
-                return process
-            time.sleep(0.1)
-        raise AssertionError(Path(log.name).read_text())
+        until(lambda: "Watching" in Path(log.name).read_text(), Path(log.name).read_text)
+        return process
 
     yield begin
     for process in running:
@@ -91,27 +89,18 @@ def values(item: dict[str, Any]) -> dict[str, str]:
     return {one["key"]: next(iter(one["value"].values())) for one in item["attributes"]}
 
 
-def eventually(question: Callable[[], Any], wanted: Any) -> None:
-    for _ in range(150):
-        if question() == wanted:
-            return
-        time.sleep(0.2)
-    assert question() == wanted
-
-
 def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve_named: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
     port, _ = serve_named(PYTHON, HERE / "server.py")
     away = free_port()
     agent = run(f"http://127.0.0.1:{away}")
     truth = load(port, 2, 700, "--rate", "700")
-    time.sleep(1.5)
     spool = tmp_path / "edge" / "edge" / "spool"
-    assert list(spool.iterdir()), "it waits on disk"
+    until(lambda: spool.exists() and list(spool.iterdir()), lambda: "it does not wait on disk")
     receiver = Receiver(away)
     try:
         seen = lambda: {status: n for (service, name, status), n in receiver.counts.items() if (service, name) == (NAME, "http.server.request.duration")}  # noqa: E731
-        eventually(seen, truth.statuses)
-        eventually(lambda: list(spool.iterdir()), [])
+        until(seen, is_wanted=lambda seen: seen == truth.statuses)
+        until(lambda: not list(spool.iterdir()))
         assert {span["name"] for span in receiver.spans} >= {"GET /orders/*", "GET /missing"}
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(20) == 0
@@ -120,7 +109,7 @@ def test_a_receiver_that_is_away_gets_everything_later(run: Run, serve_named: Ca
         receiver.server.server_close()
 
 
-def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:  # noqa: F811
+def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up], serve_named: Callable[..., tuple[int, int]]) -> None:
     otlp = free_port()
     up = start(otlp_http_listen=f"127.0.0.1:{otlp}")
     port, _ = serve_named(PYTHON, HERE / "server.py")
@@ -132,4 +121,4 @@ def test_the_lake_answers_what_the_agent_saw(run: Run, start: Callable[..., Up],
         answer = up.client.post("/api/v1/query", json={"sql": sql, "format": "json"}, timeout=60)
         return int((answer.json()["rows"][0]["n"] or 0) if answer.is_success else 0)
 
-    eventually(counted, truth.count)
+    until(counted, is_wanted=lambda count: count == truth.count)

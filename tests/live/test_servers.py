@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.contract.conftest import postgres_binaries, unprivileged
-from tests.live.servers import free_port, program, proven, server, version, watched
+from tests.live.servers import program, proven, server, version, watched
+from tests.processes import free_port
 
 
 def failed(rows: list[dict[str, object]]) -> list[object]:

@@ -1,15 +1,14 @@
 """One contract of all sources: the same traffic gives the same rates and errors, seen by the probes or read from a capture."""
 
 import shutil
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE, Watcher, load
+from tests.live.servers import recorded
 
 from pulka._native import edge_replay
 from pulka.edge.capture import CaptureReader
@@ -21,14 +20,10 @@ PYTHON = sys.executable
 def test_probes_and_a_capture_of_the_same_traffic(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], tmp_path: Path) -> None:
     port, _ = serve(PYTHON, HERE / "server.py")
     file = tmp_path / "traffic.pcapng"
-    capture = subprocess.Popen(["dumpcap", "-q", "-i", "lo", "-B", "64", "-f", f"tcp port {port}", "-w", file], stderr=subprocess.DEVNULL)
-    time.sleep(2)
-    watcher = watch()
-    truth = load(port, 4, 250)
-    watcher.settle(port, truth, is_client=False)
-    time.sleep(1)
-    capture.terminate()
-    capture.wait(20)
+    with recorded(["dumpcap", "-q", "-i", "lo", "-B", "64", "-f", f"port {port}", "-w", str(file)], "File: ", port, file):
+        watcher = watch()
+        truth = load(port, 4, 250)
+        watcher.settle(port, truth, is_client=False)
     reader = CaptureReader()
     for _ in reader.batches(file):
         pass

@@ -5,14 +5,14 @@ import shutil
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE, Truth, Watcher, load
-from tests.live.servers import free_port, program, proven, server, version
-from tests.live.test_plaintext import check
+from tests.live.servers import build, program, proven, server, version
+from tests.processes import free_port
+from tests.waiting import until
 
 PYTHON = sys.executable
 Files = tuple[Path, Path]
@@ -31,7 +31,7 @@ def test_sockets_of_python_on_both_ends(watch: Callable[..., Watcher], serve: Ca
     load(port, 1, 1, certificate[0])
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
-    check(watcher, port, truth, tls=True)
+    watcher.check(port, truth, tls=True)
     proven("tls", "OpenSSL", f"{openssl()}: Python, blocking sockets", truth.count)
 
 
@@ -39,7 +39,7 @@ def test_memory_of_asyncio_on_both_ends(watch: Callable[..., Watcher], serve: Ca
     port, _ = serve(PYTHON, HERE / "server.py", *certificate)
     watcher = watch()
     truth = load(port, 4, 300, certificate[0], "--async")
-    check(watcher, port, truth, tls=True)
+    watcher.check(port, truth, tls=True)
     proven("tls", "OpenSSL", f"{openssl()}: Python, asyncio (memory BIO)", truth.count)
 
 
@@ -74,10 +74,7 @@ def test_gnutls_on_both_ends(watch: Callable[..., Watcher], certificate: Files, 
 def test_go(release: str, watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
     binary = tmp_path / "shopd"
     env = os.environ | {"GO111MODULE": "off", "GOTOOLCHAIN": f"go{release}"}
-    built = subprocess.run(["go", "build", "-o", binary, HERE / "server.go"], capture_output=True, text=True, env=env, check=False)
-    if "download" in built.stderr and built.returncode:
-        pytest.skip(f"Go {release} cannot be fetched")
-    assert built.returncode == 0, built.stderr
+    build("go", "build", "-o", binary, HERE / "server.go", env=env)
     port, _ = serve(binary, *certificate)
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
@@ -91,9 +88,7 @@ def test_go(release: str, watch: Callable[..., Watcher], serve: Callable[..., tu
 @pytest.mark.parametrize("binary", ["rustlsd", "hyperd"], ids=["blocking", "hyper"])
 def test_rustls(binary: str, watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files) -> None:
     target = CACHE / "live-rust"
-    build = ["cargo", "build", "-q", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", target]
-    if subprocess.run(build, capture_output=True, check=False).returncode:
-        pytest.skip("the crates of tests/live/rust cannot be built here")
+    build("cargo", "build", "-q", "--release", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", target)
     port, _ = serve(target / "release" / binary, *certificate)
     watcher = watch()
     truth = load(port, 4, 300, certificate[0])
@@ -110,12 +105,13 @@ def test_java_is_not_visible_and_that_is_said(watch: Callable[..., Watcher], ser
     watcher = watch()
     load(port, 4, 10, certificate[0])
     found: dict[str, int] = {}
-    for _ in range(30):
+
+    def told() -> bool:
         for process, reason, count in watcher.native.opaque():
             if process == pid:
                 found[reason] = found.get(reason, 0) + count
-        if found:
-            break
-        time.sleep(0.1)
-    assert sum(found.values()) >= 4 and all("encrypted" in reason for reason in found), found
+        return sum(found.values()) >= 4
+
+    until(told, lambda: found, 10)
+    assert all("encrypted" in reason for reason in found), found
     assert watcher.statuses(port, is_client=False, tls=True) == {}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.live.conftest import Truth
-from tests.live.servers import Observer, Red, free_port, program, proven, server, version, watched
+from tests.live.servers import Observer, Red, program, proven, server, version, watched
+from tests.processes import free_port
 
 Files = tuple[Path, Path]
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.processes import has_ended
+from tests.waiting import until_async
 
 from pulka.edge.supervisor import OFF, WATCHING, Supervisor
 
@@ -41,34 +43,22 @@ def supervisor(program: str, tmp_path: Path) -> tuple[Supervisor, Clock]:
     return Supervisor([sys.executable, "-c", program], {**os.environ, "ENDED": str(tmp_path / "ended")}, clock), clock
 
 
-async def until(what: object) -> None:
-    for _ in range(2000):
-        if what():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it does not come about")
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-
-
 async def test_it_tells_what_the_agent_says_and_ends_it_in_order(tmp_path: Path) -> None:
     kept, _ = supervisor(WATCHES, tmp_path)
     kept.start()
-    await until(lambda: kept.told["state"] == WATCHING)
+    await until_async(lambda: kept.told["state"] == WATCHING)
     pid = kept.told["pid"]
     assert kept.told == {"state": WATCHING, "transactions": 7, "pid": pid, "restarts": 0}
     await kept.close()
-    assert not alive(pid)
+    assert has_ended(pid)
     assert (tmp_path / "ended").read_text() == "orderly"
 
 
 async def test_one_that_cannot_work_here_is_not_started_again(tmp_path: Path) -> None:
     kept, clock = supervisor(CANNOT, tmp_path)
     kept.start()
-    await until(lambda: kept.told["state"] == OFF)
-    await asyncio.sleep(0.2)
+    await until_async(lambda: kept.told["state"] == OFF)
+    await until_async(lambda: kept._task is not None and kept._task.done())  # nothing is left that could start it
     assert (kept.told["reason"], kept.restarts, clock.slept) == ("no hooks here", 0, [])
     await kept.close()
 
@@ -76,7 +66,7 @@ async def test_one_that_cannot_work_here_is_not_started_again(tmp_path: Path) ->
 async def test_one_that_fails_is_started_again_with_growing_pauses(tmp_path: Path) -> None:
     kept, clock = supervisor(FAILS, tmp_path)
     kept.start()
-    await until(lambda: kept.restarts >= 8)
+    await until_async(lambda: kept.restarts >= 8)
     await kept.close()
     assert clock.slept[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert "-9" in kept.told["reason"]
@@ -86,7 +76,7 @@ async def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path) -> Non
     clock = Clock()
     kept = Supervisor([str(tmp_path / "absent")], {}, clock)
     kept.start()
-    await until(lambda: kept.restarts >= 2)
+    await until_async(lambda: kept.restarts >= 2)
     await kept.close()
     assert "No such file" in kept.told["reason"]
 
@@ -94,7 +84,7 @@ async def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path) -> Non
 async def test_lines_that_are_no_state_are_passed_over(tmp_path: Path) -> None:
     kept, _ = supervisor(CHATTERS, tmp_path)
     kept.start()
-    await until(lambda: kept.told["state"] == WATCHING)
+    await until_async(lambda: kept.told["state"] == WATCHING)
     await kept.close()
 
 
@@ -102,10 +92,10 @@ async def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("pulka.edge.supervisor._END_S", 0.2)
     kept, _ = supervisor(STUBBORN, tmp_path)
     kept.start()
-    await until(lambda: kept.told["state"] == WATCHING)
+    await until_async(lambda: kept.told["state"] == WATCHING)
     pid = kept.told["pid"]
     await kept.close()
-    assert not alive(pid)
+    assert has_ended(pid)
 
 
 async def test_closing_one_that_never_started(tmp_path: Path) -> None:

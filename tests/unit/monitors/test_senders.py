@@ -12,7 +12,7 @@ import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
-from tests.flow.conftest import free_port
+from tests.processes import free_port
 
 from pulka.errors import BadInput, Misconfigured, Temporary
 from pulka.monitors.mail import Mail

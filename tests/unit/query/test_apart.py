@@ -1,10 +1,9 @@
 """Hostile SQL: refused, or bounded with an error that says so; and what it took is free again."""
 
 import asyncio
-import os
-from pathlib import Path
 
 import pytest
+from tests.unit.query.bombs import BOMBS, processes_apart
 from tests.unit.query.conftest import ALWAYS, UNLIMITED
 
 from pulka.errors import BadQuery, LimitExceeded, PulkaError
@@ -13,24 +12,6 @@ from pulka.query.apart import grows
 from pulka.seams import Limits
 
 BRIEFLY = Limits(time_s=1.5)
-BOMBS = {
-    "cross join": "select sum(a.n * b.n + c.n) from logs a, logs b, logs c",
-    "unequal join": "select count(*) from logs a join logs b on a.n < b.n join logs c on b.n < c.n",
-    "skewed join": "select count(*) from logs a join logs b using (service) join logs c using (service)",
-    "self semi join": "select count(*) from logs a where exists (select 1 from logs b, logs c where b.n + c.n > a.n)",
-    "recursion": "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r",
-    "growing recursion": "with recursive r as (select 'x' as s union all select s || s from r) select count(*) from r",
-    "series": "select count(*) from generate_series(1, 100000000000) a, generate_series(1, 100000) b",
-    "array": "select count(*) from unnest(range(0, 4000000000))",
-    "text": "select length(repeat('x', 2000000000))",
-    "padding": "select length(lpad('x', 2000000000))",
-    "copied clauses": "with a as (select * from logs), "
-    + ", ".join(f"{new} as (select x.n from {old} x, {old} y, {old} z)" for old, new in zip("abcdefgh", "bcdefghi", strict=True))
-    + " select count(*) from i",
-    "doubled text": "with a as (select 'xxxxxxxxxxxxxxxx' s), "
-    + ", ".join(f"{new} as (select s||s||s||s||s||s||s||s as s from {old})" for old, new in zip("abcdefghij", "bcdefghijk", strict=True))
-    + " select length(s) from k",
-}
 
 
 @pytest.fixture
@@ -41,38 +22,26 @@ def lake(make_lake):
     return made
 
 
-def children() -> set[int]:
-    return {int(folder.name) for folder in Path("/proc").glob("[0-9]*") if is_ours(folder)}
-
-
-def is_ours(process: Path) -> bool:
-    try:
-        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == os.getpid() and b"apart.child import main" in (process / "cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
-        return False
-
-
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_bounded_and_leave_nothing_behind(lake, name):
     with pytest.raises(PulkaError) as told:
         lake.rows(BOMBS[name], limits=BRIEFLY)
     assert isinstance(told.value, LimitExceeded | BadQuery), told.value
     assert told.value.message
-    assert children() == set()
+    assert processes_apart() == set()
     assert lake.rows("select count(*) from logs") == [(6000,)]
 
 
 def test_a_join_past_its_deadline_is_gone_with_its_process(lake):
     async def ask():
         result = await lake.engine.run(BOMBS["skewed join"].replace("count(*)", "sum(a.n + b.n)"), "acme", ALWAYS, Limits(time_s=5))
-        at_work = children()
+        at_work = processes_apart()
         with pytest.raises(LimitExceeded):
             [batch async for batch in result.batches]
         return at_work
 
     assert len(asyncio.run(ask())) == 1
-    assert children() == set()
+    assert processes_apart() == set()
 
 
 async def test_a_large_query_runs_apart_while_other_tenants_ask(make_lake, monkeypatch):
@@ -83,13 +52,13 @@ async def test_a_large_query_runs_apart_while_other_tenants_ask(make_lake, monke
 
     async def ask():
         result = await lake.engine.run("select n from logs where n % 100 = 7 order by timestamp desc limit 2", "acme", ALWAYS, UNLIMITED)
-        at_work = len(children())
+        at_work = len(processes_apart())
         return [n for batch in [one async for one in result.batches] for n in batch.column("n").to_pylist()], at_work
 
     assert await ask() == ([207, 107], 0)
     await lake.engine.explain("select 1", "other", ALWAYS)
     assert await ask() == ([207, 107], 1)
-    assert children() == set()
+    assert processes_apart() == set()
 
 
 def test_a_join_answers_as_ever(lake):
@@ -106,7 +75,7 @@ def test_who_stops_reading_stops_the_work(lake):
         async for _ in result.batches:
             break
         await result.batches.aclose()
-        return children()
+        return processes_apart()
 
     assert asyncio.run(read_a_little()) == set()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.query.bombs import BOMBS, processes_apart
 from tests.unit.query.conftest import ALWAYS, UNLIMITED
-from tests.unit.query.test_apart import BOMBS, children
+from tests.waiting import until_async
 
 from pulka.clock import SystemClock
 from pulka.errors import BadInput, Cancelled, Conflict, NotFound, Temporary
@@ -72,8 +73,7 @@ async def test_a_query_is_known_while_it_runs_and_only_to_its_tenant(lake, queri
     assert sum([batch.num_rows async for batch in result.batches]) == 286
     assert (progress.fragments_done, progress.rows) == (1, 286)
     assert progress.bytes_read > 0
-    await asyncio.sleep(0.01)
-    assert queries.of("acme") == []
+    await until_async(lambda: queries.of("acme") == [])
 
 
 async def test_every_query_has_an_id(lake, queries):
@@ -82,8 +82,7 @@ async def test_every_query_has_an_id(lake, queries):
     assert queries.one("acme", result.stats.id)
     await anext(result.batches)
     await result.batches.aclose()
-    await asyncio.sleep(0.01)
-    assert queries.of("acme") == []
+    await until_async(lambda: queries.of("acme") == [])
 
 
 @pytest.mark.parametrize("name", ["cross join", "skewed join", "growing recursion", "text"])
@@ -93,16 +92,11 @@ async def test_a_cancelled_query_is_gone_with_its_process(lake, queries, name):
         return [batch async for batch in result.batches]
 
     asked = asyncio.ensure_future(ask())
-    while not children():
-        await asyncio.sleep(0.01)
+    await until_async(processes_apart)
     queries.cancel("acme", "bomb")
     with pytest.raises(Cancelled, match="was cancelled"):
         await asked
-    for _ in range(200):  # one that was only just starting is killed, but not waited for
-        if not children():
-            break
-        await asyncio.sleep(0.01)
-    assert children() == set()
+    await until_async(lambda: not processes_apart())  # one that was only just starting is killed, but not waited for
     assert queries.of("acme") == []
 
 
@@ -112,8 +106,7 @@ async def test_a_query_that_nobody_reads_on_is_stopped_too(tmp_path, make_lake, 
     result = await lake.engine.run("select n from logs", "acme", ALWAYS, UNLIMITED, "mine")
     await anext(result.batches)
     queries.cancel("acme", "mine")
-    await asyncio.sleep(0.01)
-    assert queries.of("acme") == []
+    await until_async(lambda: queries.of("acme") == [])
     with pytest.raises(Cancelled):
         await anext(result.batches)
     gc.collect()
@@ -127,15 +120,14 @@ async def test_a_query_that_waits_can_be_cancelled_and_takes_no_turn(make_lake, 
     first = await lake.engine.run("select n from logs", "acme", ALWAYS, UNLIMITED)
     await anext(first.batches)
     waiting = asyncio.ensure_future(lake.engine.run("select n from logs", "acme", ALWAYS, UNLIMITED, "second"))
-    await asyncio.sleep(0.01)
+    await until_async(lambda: turns.waiting)
     assert queries.one("acme", "second").stage == "wait"
     queries.cancel("acme", "second")
     with pytest.raises(Cancelled):
         await waiting
     assert turns.waiting == 0
     await first.batches.aclose()
-    await asyncio.sleep(0.01)
-    assert turns.running == 0
+    await until_async(lambda: turns.running == 0)
     assert [batch async for batch in (await lake.engine.run("select n from logs", "acme", ALWAYS, UNLIMITED)).batches]
 
 
@@ -143,8 +135,7 @@ async def test_a_query_that_cannot_begin_is_forgotten(tmp_path, make_lake, queri
     lake = make_lake(queries=queries, scratch=tmp_path / "gone")
     with pytest.raises(FileNotFoundError):
         await lake.engine.run("select 1", "acme", ALWAYS, UNLIMITED, "mine")
-    await asyncio.sleep(0.01)
-    assert queries.of("acme") == []
+    await until_async(lambda: queries.of("acme") == [])
 
 
 async def test_a_query_without_a_turn_says_so(make_lake):

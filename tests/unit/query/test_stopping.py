@@ -1,15 +1,19 @@
 """Queries whose work would go on for long are asked after at every batch; they answer the same, and end where nobody waits any more."""
 
 import asyncio
+import threading
 
 import pyarrow as pa
 import pytest
 from datafusion import SessionContext
+from tests.waiting import until_async
 
-from pulka.query import stopping
+from pulka.errors import LimitExceeded
+from pulka.query import binding, stopping
 from pulka.query.stopping import goes_on
+from pulka.seams import Limits
 
-from .conftest import ALWAYS, UNLIMITED
+from .conftest import ALWAYS
 
 ROWS = [{"timestamp": at, "message": f"m{at % 500}", "n": at} for at in range(3000)]
 DISTINCT = "select count(distinct concat(message, n)) as c, count(distinct message) as d from logs where n >= 10"
@@ -77,9 +81,16 @@ def test_a_query_that_is_over_reads_no_further_batch():
     assert goes_on(session.table("t"), lambda: False).count() == 10_000
 
 
-async def test_at_the_deadline_it_is_over(make_lake, asked):
+async def test_at_the_deadline_it_is_over(make_lake, asked, monkeypatch):
+    """The engine rests in its first batch until the deadline has passed, and is told so then."""
+    rest, counting = threading.Event(), binding.goes_on
+    monkeypatch.setattr(binding, "goes_on", lambda scan, is_over: counting(scan, lambda: rest.wait(30) and is_over()))
     lake = make_lake()
     await asyncio.to_thread(lake.store, ROWS)
-    result = await lake.engine.run(DISTINCT, "acme", ALWAYS, UNLIMITED)
-    assert [batch.to_pylist() async for batch in result.batches] == [[{"c": 2990, "d": 500}]]
-    assert asked
+    result = await lake.engine.run(DISTINCT, "acme", ALWAYS, Limits(time_s=0.5))
+    with pytest.raises(LimitExceeded, match="ran longer"):
+        [batch async for batch in result.batches]
+    assert asked == []
+    rest.set()
+    await until_async(lambda: asked)
+    assert all(asked)

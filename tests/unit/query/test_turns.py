@@ -111,14 +111,15 @@ async def test_neighbours_are_tenants_that_asked_within_a_minute():
 def test_bounds_hold_and_nothing_is_lost(steps):
     async def go():
         own = turns(at_once=3, per_tenant=2, tenant_memory_bytes=12, waiting_max=5)
-        tasks, running = [], []
+        tasks, running, given_up = [], [], []
         for tenant, memory, what in steps:
             if what == "take":
                 tasks.append((asyncio.ensure_future(own.take(tenant, memory)), tenant, memory))
             elif what == "leave" and running:
                 running.pop(memory % len(running))[0]()
             elif what == "give up" and tasks:
-                tasks.pop(memory % len(tasks))[0].cancel()
+                given_up.append(tasks.pop(memory % len(tasks))[0])
+                given_up[-1].cancel()
             for _ in range(memory % 3):
                 await asyncio.sleep(0)
             for done in [one for one in tasks if one[0].done()]:
@@ -131,14 +132,13 @@ def test_bounds_hold_and_nothing_is_lost(steps):
                 assert len(own_ones) <= 2 and sum(own_ones) <= 12
         for give_back, *_ in running:
             give_back()
-        for _ in range(100):
-            await asyncio.sleep(0)
-            for task, *_ in tasks:
-                if task.done() and task.exception() is None and not getattr(task, "given", False):
-                    tasks.remove((task, *_))
+        waiting = {*given_up, *(task for task, *_ in tasks)}
+        while waiting:  # each gets its turn as others give theirs back
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            assert done, f"{len(waiting)} queries never get a turn"
+            for task in done:
+                if not task.cancelled() and task.exception() is None:
                     task.result()()
-                    break
-        await asyncio.sleep(0)
         assert (own.running, own.waiting) == (0, 0)
 
     asyncio.run(go())

@@ -3,21 +3,22 @@
 import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from tests.processes import free_port
+from tests.waiting import until
 
-SOURCE = Path(__file__).parents[2] / "src"
+SOURCE = Path(__file__).parents[1] / "src"
 
 
 @dataclass
@@ -44,6 +45,12 @@ class Up:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["rows"])
 
+    def metric(self, name: str) -> float:
+        """Of /metrics; one that is not there is an error."""
+        found = re.search(rf"^{name} (\S+)$", self.client.get("/metrics").text, re.M)
+        assert found is not None, name
+        return float(found[1])
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(30)
@@ -53,49 +60,45 @@ class Up:
         return self.process.wait(60)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def environment(state: Path, **settings: object) -> dict[str, str]:
     given = {"state_dir": state, "otlp_http_listen": "off", "otlp_grpc_listen": "off", "edge_enabled": "off", **settings}
     return {**os.environ, "PYTHONPATH": str(SOURCE), **{f"PULKA_{name.upper()}": str(value) for name, value in given.items()}}
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    """start(**settings) runs `pulka up`; the same state directory within a test unless given another."""
+@contextmanager
+def starting(scratch: Path) -> Iterator[Callable[..., Up]]:
+    """start(**settings) runs `pulka up`; the same state directory in all of them unless given another. All are killed at the end."""
     running: list[Up] = []
 
     def run(state: Path | None = None, port: int = 0, **settings: object) -> Up:
         port, grpc_port = port or free_port(), free_port()
-        log = tmp_path / f"up-{len(running)}.log"
+        log = scratch / f"up-{len(running)}.log"
         settings = {"otlp_grpc_listen": f"127.0.0.1:{grpc_port}", **settings}
-        env = environment(state or tmp_path / "state", http_listen=f"127.0.0.1:{port}", **settings)
+        env = environment(state or scratch / "state", http_listen=f"127.0.0.1:{port}", **settings)
         with log.open("wb") as out:
             process = subprocess.Popen([sys.executable, "-m", "pulka", "up"], env=env, stderr=out, stdout=out)
         url, objects_url = f"http://127.0.0.1:{port}", str(settings.get("objects_url", ""))
-        up = Up(process, url, state or tmp_path / "state", log, f"127.0.0.1:{grpc_port}", objects_url)
+        up = Up(process, url, state or scratch / "state", log, f"127.0.0.1:{grpc_port}", objects_url)
         running.append(up)
         wait_ready(up)
         return up
 
-    yield run
-    for up in running:
-        with contextlib.suppress(ProcessLookupError):
-            up.kill()
+    try:
+        yield run
+    finally:
+        for up in running:
+            with contextlib.suppress(ProcessLookupError):
+                up.kill()
 
 
 def wait_ready(up: Up) -> None:
-    for _ in range(400):
+    def is_ready() -> bool:
         assert up.process.poll() is None, up.log.read_text()
         with contextlib.suppress(httpx.TransportError):
-            if up.client.get("/readyz", timeout=5).is_success:
-                return
-        time.sleep(0.05)
-    raise AssertionError(up.log.read_text())
+            return up.client.get("/readyz", timeout=5).is_success
+        return False
+
+    until(is_ready, up.log.read_text)
 
 
 def cli(up: Up | None, *arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:

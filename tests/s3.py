@@ -36,7 +36,7 @@ class S3:
     def bucket(self) -> str:
         """The URL of a prefix in a new bucket."""
         name = f"lake-{os.getpid()}-{next(self._buckets)}"
-        httpx.put(f"{self.endpoint}/{name}", trust_env=False).raise_for_status()
+        httpx.put(f"{self.endpoint}/{name}", trust_env=False, timeout=60).raise_for_status()
         return f"s3://{name}/pulka"
 
     def start(self) -> None:

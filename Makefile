@@ -63,7 +63,7 @@ check: setup ## linters, types, and the unit tests
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout
 	$(UV) pip install -q --python $(BIN)/python -r requirements-peers.lock
-	for file in ingest ten query search compare tail memory compaction locality merge pruning; do $(BIN)/python bench/$$file.py || exit 1; done
+	for file in ingest ten query search compare tail memory compaction locality merge pruning cancel neighbour $$([ "$$(id -u)" = 0 ] && echo edge); do $(BIN)/python bench/$$file.py || exit 1; done
 
 bpf: $(BIN)/.synced ## compile bpf/ into the object that the package ships
 	$(BIN)/python bpf/build.py src/pulka/edge/bpf/edge.bpf.o

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from data import bodies, logs
-from server import Server, server
+from server import Server, connect, post, server
 from table import markdown
 
 QUERIES = {
@@ -71,12 +71,11 @@ def cancelled(found: Server, sql: str, number: int, after_s: float, hang_up: boo
     """
     pid, query_id = found.process.pid, f"bench-{number}"
     before = rss_bytes(family(pid))
-    connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=300)
+    connection = connect(found.port)
 
     def ask() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException, AttributeError):
-            connection.request("POST", "/api/v1/query", json.dumps({"sql": sql}), {"Content-Type": "application/json", "Pulka-Query-Id": query_id})
-            connection.getresponse().read()
+            post(connection, "/api/v1/query", json.dumps({"sql": sql}), {"Content-Type": "application/json", "Pulka-Query-Id": query_id})
 
     asking = threading.Thread(target=ask)
     asking.start()

@@ -6,14 +6,13 @@ How many fragments a query of one service touches is told by `explain`.
 """
 
 import argparse
-import http.client
 import json
 import time
 from itertools import count, cycle
 from urllib.parse import quote
 
 from data import bodies, logs
-from server import Server, server
+from server import Server, connect, post, server
 from table import markdown
 
 SQL = "SELECT count(*) FROM logs WHERE service = 'web-1' AND timestamp >= '2026-01-01T00:00:00Z' AND timestamp < '2026-01-01T01:00:00Z'"
@@ -21,18 +20,16 @@ SQL = "SELECT count(*) FROM logs WHERE service = 'web-1' AND timestamp >= '2026-
 
 def feed(lake: Server, pieces: list[bytes], rate_bytes: float, seconds: float) -> float:
     """Send bodies at `rate_bytes` per second; returns the MB/s that were reached."""
-    connection = http.client.HTTPConnection("127.0.0.1", lake.port, timeout=300)
+    connection = connect(lake.port)
     began, sent = time.monotonic(), 0
     for number, body in zip(count(), cycle(pieces), strict=False):
         if time.monotonic() - began >= seconds:
             break
         time.sleep(max(0.0, began + sent / rate_bytes - time.monotonic()))
         # A key of its own: the same body is sent many times, and is to be stored each time.
-        connection.request("POST", f"/api/v1/ingest/logs?field={quote(f'round=r{number}')}", body, {"Idempotency-Key": str(number)})
-        response = connection.getresponse()
-        answer = response.read()
-        assert response.status in (200, 503), answer[:500]
-        sent += len(body) if response.status == 200 else 0
+        status, answer = post(connection, f"/api/v1/ingest/logs?field={quote(f'round=r{number}')}", body, {"Idempotency-Key": str(number)})
+        assert status in (200, 503), answer[:500]
+        sent += len(body) if status == 200 else 0
     return sent / 1e6 / (time.monotonic() - began)
 
 

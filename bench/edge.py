@@ -14,7 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from server import cpu_s, rss_bytes
 from table import markdown
 
 HERE = Path(__file__).parent
@@ -22,20 +24,21 @@ ROOT = HERE.parent
 ENV = os.environ | {"PYTHONPATH": str(ROOT / "src")}
 AGENT = """
 import json, os, sys
-sys.path.insert(0, %r)
 os.sched_setaffinity(0, {1 % os.cpu_count()})
-from tests.live.conftest import Watcher
+from pulka.edge.agent import EdgeSettings, attach
 print("ready", flush=True)
-watcher = None
+pids = {}
 for line in sys.stdin:
     if line.startswith("attach"):
-        watcher = Watcher(without=tuple(line.split()[1:]), ring_bytes=4 << 20)
+        native = attach(EdgeSettings(
+            burst_bytes=65536, head_bytes=512, ring_bytes=4 << 20, connections_max=10_000, keys_max=10_000, held_bytes_max=64 << 20,
+            idle_s=300, poll_ms=50, cpu_share=1.0, without=tuple(line.split()[1:])))
     elif line.startswith("detach"):
-        watcher.native.stop()
+        native.stop()
     elif line.startswith("seen"):
-        port_rows = [row for row in watcher.collect() if row.protocol == "http1" and row.target == "/orders/*"]
-        status = watcher.native.status()
-        print(json.dumps([sum(r.count for r in port_rows if r.is_client), sum(r.count for r in port_rows if not r.is_client), status.drops]), flush=True)
+        pids |= {process.pid: str(process.pid) for process in native.processes()}
+        rows = [row for row in native.report(pids) if row.protocol == "http1" and row.target == "/orders/*"]
+        print(json.dumps([sum(r.count for r in rows if r.is_client), sum(r.count for r in rows if not r.is_client), native.status().drops]), flush=True)
         continue
     print("done", flush=True)
 """
@@ -44,9 +47,8 @@ for line in sys.stdin:
 class Agent:
     """An agent in a process of its own, on the other core, that attaches and detaches when told to."""
 
-    def __init__(self) -> None:
-        script = AGENT.replace("%r", repr(str(ROOT)))
-        self.process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
         assert self.read() == "ready"
 
     def read(self) -> str:
@@ -62,8 +64,25 @@ class Agent:
     @contextlib.contextmanager
     def attached(self, without: str = "") -> Iterator[None]:
         self.tell(f"attach {without}")
-        yield
-        self.tell("detach")
+        try:
+            yield
+        finally:
+            self.tell("detach")
+
+
+@contextlib.contextmanager
+def running(*command: object, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process that ends with the block, whatever happens in it."""
+    process = subprocess.Popen([str(word) for word in command], env=ENV, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def number(*command: object) -> float:
@@ -84,23 +103,16 @@ def agent_at_rate(program: Path, rate: int, seconds: float) -> tuple[float, floa
     """(CPU of `pulka edge run` as a share of one core, resident MB, requests a second) under a fixed rate."""
     with tempfile.TemporaryDirectory() as state:
         command = [sys.executable, "-m", "pulka", "edge", "run", "--to", "http://127.0.0.1:9", "--state-dir", state]
-        process = subprocess.Popen(command, env=ENV, stderr=subprocess.DEVNULL)
-        time.sleep(4)
-        load = subprocess.Popen([program, "paced", str(rate), str(seconds + 4)], stdout=subprocess.PIPE, text=True)
-        time.sleep(2)
-        before, began = cpu_s(process.pid), time.monotonic()
-        time.sleep(seconds)
-        share = (cpu_s(process.pid) - before) / (time.monotonic() - began)
-        resident = next(int(line.split()[1]) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-        made, elapsed = map(float, load.communicate()[0].split())
-        process.terminate()
-        process.wait(30)
-    return share, resident / 1024, made / elapsed
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        with running(*command, stderr=subprocess.DEVNULL) as process:
+            time.sleep(4)
+            with running(program, "paced", rate, seconds + 4, stdout=subprocess.PIPE, text=True) as load:
+                time.sleep(2)
+                before, began = cpu_s(process.pid), time.monotonic()
+                time.sleep(seconds)
+                share = (cpu_s(process.pid) - before) / (time.monotonic() - began)
+                resident = rss_bytes(process.pid)
+                made, elapsed = map(float, load.communicate()[0].split())
+    return share, resident / (1 << 20), made / elapsed
 
 
 def seen_of_made(agent: Agent, program: Path, rate: int, seconds: float) -> tuple[int, int, int, dict[str, int]]:
@@ -126,14 +138,14 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         program = directory / "edge_load"
         subprocess.run([sys.executable, "-m", "ziglang", "cc", "-O2", "-o", program, HERE / "edge_load.c"], check=True)
         cert, key = certificate(directory)
-        agent = Agent()
+        agent = Agent(stack.enter_context(running(sys.executable, "-c", AGENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)))
         # Libraries are probed once a process with a socket has loaded them.
-        holder = subprocess.Popen([sys.executable, "-c", "import socket, ssl, time; s = socket.create_server(('127.0.0.1', 0)); time.sleep(1e6)"])
+        stack.enter_context(running(sys.executable, "-c", "import socket, ssl, time; s = socket.create_server(('127.0.0.1', 0)); time.sleep(1e6)"))
         rows: list[list[object]] = []
 
         def row(what: str, measure: Callable[[], float], goal: str, without: str = "") -> None:
@@ -156,8 +168,6 @@ def main() -> None:
             ["its resident memory", f"{resident:.0f} MB", "≤ 80 MB"],
         ]
         print(markdown(f"The agent at {given.rate:,} requests a second", ["what", "measured", "goal"], rows))
-        agent.process.kill()
-        holder.kill()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """CPU and wall time of a query: cold, which is with its files out of the page cache, and hot."""
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from server import Server
 
-__all__ = ["Asked", "Used", "cpu_s", "forget", "measured", "ours"]
+__all__ = ["Asked", "Used", "forget", "measured", "ours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,6 @@ def forget(files: Iterable[str]) -> None:
         handle = os.open(file, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(handle)
-
-
-def cpu_s() -> float:
-    """CPU-seconds of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def ours(lake: Server, queries: Mapping[str, str], rounds: int, cold: Sequence[str] = ()) -> dict[str, Asked]:

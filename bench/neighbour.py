@@ -8,7 +8,7 @@ import threading
 import time
 
 from data import bodies, logs
-from server import Server, server
+from server import Server, connect, post, server
 from table import markdown
 
 HEAVY = (
@@ -26,16 +26,14 @@ def ask(connection: http.client.HTTPConnection, tenant: str, sql: str) -> float:
     """Seconds to the last byte of the answer."""
     began = time.monotonic()
     body = json.dumps({"sql": sql, "format": "arrow"})
-    connection.request("POST", "/api/v1/query", body, {"Content-Type": "application/json", "X-Pulka-Tenant": tenant})
-    response = connection.getresponse()
-    answer = response.read()
-    assert response.status in (200, 503), answer[:300]
+    status, answer = post(connection, "/api/v1/query", body, {"Content-Type": "application/json", "X-Pulka-Tenant": tenant})
+    assert status in (200, 503), answer[:300]
     return time.monotonic() - began
 
 
 def noisy(found: Server, stop: threading.Event, counts: list[int]) -> None:
     """Heavy questions, one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=300)
+    connection = connect(found.port)
     while not stop.is_set():
         ask(connection, "noisy", HEAVY[counts[0] % len(HEAVY)])
         counts[0] += 1
@@ -43,7 +41,7 @@ def noisy(found: Server, stop: threading.Event, counts: list[int]) -> None:
 
 def latencies(found: Server, sql: str, rounds: int, seconds: float = 30) -> list[float]:
     """As many as there is time for."""
-    connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=300)
+    connection = connect(found.port)
     times: list[float] = []
     began = time.monotonic()
     while len(times) < rounds and time.monotonic() - began < seconds:

@@ -4,6 +4,7 @@ import importlib.util
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from measure import Asked, cpu_s, measured
+from measure import Asked, measured
 
 THREADS = 2
 MEMORY_GB = 8
@@ -48,7 +49,7 @@ def _serve(connection: Connection, engine: str, files: Files, queries: Mapping[s
     run = _ENGINES[engine](files)
     everything = [file for some in files.values() for file in some]
     for name, sql in queries.items():
-        connection.send((name, measured(lambda sql=sql: run(sql), cpu_s, rounds, everything if cold else [])))
+        connection.send((name, measured(lambda sql=sql: run(sql), time.process_time, rounds, everything if cold else [])))
     connection.close()
 
 

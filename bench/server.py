@@ -23,6 +23,66 @@ _CPU_CLOCK = 2
 """Makes a clock of the CPU time of a process out of its id, in nanoseconds: what clock_getcpuclockid(3) does."""
 
 
+def cpu_s(pid: int) -> float:
+    """User and system CPU-seconds of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return time.clock_gettime(~pid << 3 | _CPU_CLOCK) + (int(fields[13]) + int(fields[14])) * TICK_S
+
+
+def rss_bytes(pid: int, peak: bool = False) -> int:
+    """Resident memory of a process now, or its peak."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)" if peak else r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def connect(port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+
+
+def post(connection: http.client.HTTPConnection, path: str, body: bytes | str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and answer, over a connection that stays open."""
+    connection.request("POST", path, body, headers or {})
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def post_all(port: int, path: str, pieces: Iterable[bytes], clients: int, headers: dict[str, str]) -> list[bytes]:
+    """Post all bodies over `clients` connections, again where the server is busy; the answers."""
+    queue, answers, lock = iter(pieces), [], threading.Lock()
+
+    def client() -> None:
+        connection = connect(port)
+        while True:
+            with lock:
+                body = next(queue, None)
+            if body is None:
+                return
+            while True:
+                try:
+                    status, answer = post(connection, path, body, headers)
+                except ConnectionError:  # closed while the next body was made; the connection opens again by itself
+                    connection.close()
+                    continue
+                if status != 503:
+                    break
+                time.sleep(0.05)
+            assert status == 200, answer[:500]
+            answers.append(answer)
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 class Server:
     """The process, its port, and what it has used so far."""
 
@@ -30,17 +90,15 @@ class Server:
         self.process, self.port, self.state = process, port, state
 
     def cpu_s(self) -> float:
-        """User and system CPU-seconds of the process and of its children that have ended."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return time.clock_gettime(~self.process.pid << 3 | _CPU_CLOCK) + (int(fields[13]) + int(fields[14])) * TICK_S
+        """CPU-seconds of the process and of its children that have ended."""
+        return cpu_s(self.process.pid)
 
     def rss_bytes(self, peak: bool = False) -> int:
         """Resident memory now, or its peak."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)" if peak else r"VmRSS:\s+(\d+)", status)[1]) * 1024
+        return rss_bytes(self.process.pid, peak)
 
     def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        connection = connect(self.port)
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         answer = response.read()
@@ -72,36 +130,8 @@ class Server:
 
     def send(self, path: str, pieces: Iterable[bytes], clients: int = 2, tenant: str = "default") -> int:
         """Post all bodies over `clients` connections; returns the rows acknowledged."""
-        queue, rows, lock = iter(pieces), [0], threading.Lock()
-
-        def client() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-            while True:
-                with lock:
-                    body = next(queue, None)
-                if body is None:
-                    return
-                while True:
-                    try:
-                        connection.request("POST", path, body, {"Content-Type": "application/x-ndjson", "X-Pulka-Tenant": tenant})
-                        response = connection.getresponse()
-                        answer = response.read()
-                    except ConnectionError:  # closed while the next body was made; the connection opens again by itself
-                        connection.close()
-                        continue
-                    if response.status != 503:
-                        break
-                    time.sleep(0.05)
-                assert response.status == 200, answer[:500]
-                with lock:
-                    rows[0] += json.loads(answer)["rows"]
-
-        threads = [threading.Thread(target=client) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return rows[0]
+        headers = {"Content-Type": "application/x-ndjson", "X-Pulka-Tenant": tenant}
+        return sum(json.loads(answer)["rows"] for answer in post_all(self.port, path, pieces, clients, headers))
 
     def settle(self, timeout_s: float = 300, quiet_s: float = 15) -> None:
         """Wait until everything is in fragments and nothing is merged any more; a window of this very hour stays open."""
@@ -124,9 +154,7 @@ class Server:
 @contextmanager
 def server(state: str | None = None, **settings: object) -> Iterator[Server]:
     """Start `pulka up` in a directory of its own, or in `state`, and stop it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with contextlib.ExitStack() as stack:
         directory = state or stack.enter_context(tempfile.TemporaryDirectory(prefix="pulka-bench-"))
         environment = {

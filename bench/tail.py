@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from server import Server, server
+from server import Server, connect, post, server
 from table import markdown
 
 BACKGROUND_LINE = json.dumps({"service": "load", "severity": "INFO", "message": "x" * 330}).encode() + b"\n"
@@ -20,7 +20,7 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self.came: dict[int, float] = {}
         self.dropped = 0
-        self.connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=120)
+        self.connection = connect(found.port)
         self.connection.request("GET", f"/api/v1/tail?{query}")
         self.response = self.connection.getresponse()
         assert self.response.status == 200, self.response.read()
@@ -43,12 +43,11 @@ class Reader(threading.Thread):
 
 def background(found: Server, mb_per_s: float, stop: threading.Event) -> None:
     """Events of another service into the same table, about as many MB each second."""
-    connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=120)
+    connection = connect(found.port)
     body = BACKGROUND_LINE * (200_000 // len(BACKGROUND_LINE))
     sent, began = 0, time.monotonic()
     while not stop.is_set():
-        connection.request("POST", "/api/v1/ingest/logs", body)
-        connection.getresponse().read()
+        post(connection, "/api/v1/ingest/logs", body)
         sent += len(body)
         stop.wait(max(0.0, sent / (mb_per_s * 1e6) - (time.monotonic() - began)))
 
@@ -62,14 +61,13 @@ def measure(found: Server, readers: int, mb_per_s: float, seconds: float) -> lis
         thread.start()
     time.sleep(1)
     acked: dict[int, float] = {}
-    connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=120)
+    connection = connect(found.port)
     cpu, began = found.cpu_s(), time.monotonic()
     number = time.monotonic_ns()
     while time.monotonic() - began < seconds:
         number += 1
         rows = b"".join(json.dumps({"service": "tailed", "batch": number, "n": n, "message": "hello"}).encode() + b"\n" for n in range(5))
-        connection.request("POST", "/api/v1/ingest/logs", rows)
-        connection.getresponse().read()
+        post(connection, "/api/v1/ingest/logs", rows)
         acked[number] = time.monotonic()
         time.sleep(0.02)
     used = (found.cpu_s() - cpu) / (time.monotonic() - began)

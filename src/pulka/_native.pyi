@@ -74,7 +74,7 @@ def text_words(text: str) -> list[str]:
     """The words of a text, as filters and searches know them: runs of letters and digits without case (crates/pulka-core/src/text/words.rs)."""
 
 def whole_words(pieces: Sequence[str]) -> list[str]:
-    """Words of any text that has `pieces` in this order with anything between them (as LIKE, split at its wildcards): those that touch no gap."""
+    """Words of any text that has `pieces` in this order with anything between them (as LIKE, split at its wildcards): those that touch no gap. For tests."""
 
 def regex_literals(expression: str, ignore_case: bool) -> list[list[tuple[str, bool]]]:
     """What every text has that a regular expression matches: of each clause at least one (text, in any case)."""
@@ -146,7 +146,7 @@ def inspect_fragment(path: str, verify: bool = False) -> dict[str, str]:
 
 def matching_row_groups(path: str, column: str, words: Sequence[str]) -> list[int]:
     """Row groups of a fragment that may have a row whose physical column `column` has all of `words` (texts are taken apart
-    into words), by the word filters in the file; all row groups when it has none for the column."""
+    into words), by the word filters in the file; all row groups when it has none for the column. For tests."""
 
 def values_match(values: Sequence[Sequence[str]], patterns: Sequence[Sequence[str]], ignore_case: bool) -> list[bool]:
     """Of each list of values, whether one of them matches one of the patterns. A pattern is LIKE's, split at its wildcards."""
@@ -326,7 +326,7 @@ class EdgeAgent:
 
     def status(self) -> EdgeStatus: ...
     def tap(self) -> None:
-        """Begin to write down what is seen (at most 64 MB): payloads too, so on request only."""
+        """Begin to write down what is seen (at most 64 MB): payloads too, so on request only. For tests and recordings."""
 
     def tapped(self) -> bytes:
         """What was written down; ends the recording. For `edge_replay`."""
@@ -338,7 +338,7 @@ class EdgeAgent:
         """Detach everything."""
 
 def edge_replay(recording: bytes, *, connections_max: int = 65_536, keys_max: int = 10_000, held_bytes_max: int = 67_108_864) -> list[EdgeRow]:
-    """What a recording of `EdgeAgent.tap` tells, counted as the agent does; services are numbers of processes."""
+    """What a recording of `EdgeAgent.tap` tells, counted as the agent does; services are numbers of processes. For tests and recordings."""
 
 def edge_examine(programs: bytes) -> list[EdgeFeature]:
     """Which features would work here: every program is loaded, none attached."""

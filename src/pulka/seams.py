@@ -1,7 +1,10 @@
-"""The five seams. Read this first: everything else in Pulka stands behind one of these protocols.
+"""The seams. Read this first: whatever can be exchanged in Pulka stands behind one of these protocols.
+
+Five have implementations to choose from: `Journal`, `ObjectStore` (obstore's), `Catalog` with `Documents`, `Engine`, `Clock`. The others (`Fresh`,
+`FragmentFiles`, `Matching`) are what store and query, which do not know each other, need of one another.
 
 Data crosses them as Arrow, in the layout of `docs/design/event-batch.md`. I/O is async. `pulka.app` is the only room
-that names implementations; `pulka.testing` has public fakes and the contract suite of each seam.
+that names implementations; `pulka.testing` has public fakes; contract suites are in `tests/contract`.
 """
 
 import random  # noqa: TID251 - the type only

@@ -15,7 +15,7 @@ import msgspec
 from pulka.model.fields import Column, FieldType
 from pulka.seams import Columns, ColumnStats
 
-__all__ = ["Stats", "StatsCache", "decode_stats", "encode_stats"]
+__all__ = ["Stats", "StatsCache", "encode_stats"]
 
 Stats = tuple[Columns, Mapping[str, frozenset[FieldType]]]
 
@@ -36,11 +36,6 @@ def _row(stats: ColumnStats) -> tuple[Any, ...]:
     row = (column.name, column.path, column.type, stats.nulls, stats.min, stats.max)
     text = (stats.values, stats.automaton, stats.words)
     return row + text if text != (None, b"", b"") else row
-
-
-def decode_stats(blob: bytes) -> Stats:
-    """Inverse of `encode_stats`."""
-    return _unpack(zlib.decompress(blob))
 
 
 def _unpack(packed: bytes) -> Stats:
@@ -89,7 +84,7 @@ class StatsCache:
             return kept[1]
 
     def decode(self, fragment_id: str, blob: bytes) -> Stats:
-        """Decode a fragment's blob and remember it."""
+        """Inverse of `encode_stats`; remembers what it decoded for this fragment."""
         packed = zlib.decompress(blob)
         stats = _unpack(packed)
         as_they_are = sum(len(column.automaton) + len(column.words) for column in stats[0])

@@ -1,6 +1,7 @@
-"""Invariants 1 and 2: imports go one way, and the stages never import each other."""
+"""Invariants 1 and 2: imports go one way, the stages never import each other, and surfaces load the app only when they run."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,17 @@ def room(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms of Pulka that a file imports, also within functions."""
+def nodes(tree: ast.AST, *, within_functions: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(tree):
+        yield child
+        if within_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from nodes(child, within_functions=within_functions)
+
+
+def imported(path: Path, *, within_functions: bool = True) -> set[str]:
+    """Rooms of Pulka that a file imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(ast.parse(path.read_text()), within_functions=within_functions):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "pulka":
@@ -55,6 +63,17 @@ def test_imports_go_one_way(path: Path) -> None:
     assert own in ALLOWED, f"{own} is no room of the house: name it here and in ARCHITECTURE.md"
     wrong = imported(path) - ALLOWED[own] - {own}
     assert not wrong, f"{path.relative_to(SOURCE)} must not import {sorted(wrong)}; stages meet at seams.py and are wired in app/"
+
+
+def test_surfaces_import_the_app_only_when_they_run() -> None:
+    for path in (SOURCE / "surfaces").rglob("*.py"):
+        assert "app" not in imported(path, within_functions=False), f"{path.relative_to(SOURCE)} imports pulka.app as it is loaded; do so in the function that needs it"
+
+
+def test_an_import_is_found_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("if True:\n    from pulka.app import x\nasync def f():\n    import pulka.query.y\n")
+    assert imported(tmp_path / "one.py") == {"app", "query"}
+    assert imported(tmp_path / "one.py", within_functions=False) == {"app"}
 
 
 def test_the_command_line_reaches_implementations_through_app_only() -> None:

@@ -64,7 +64,9 @@ def endpoints_page() -> str:
     return (
         "# HTTP endpoints\n\n"
         "The server describes itself at `/openapi.json` and `/docs`. Errors are problem details (RFC 9457) with `kind` and `hint`.\n"
-        "OTLP over gRPC listens on `otlp_grpc_listen`.\n\n| endpoint | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"
+        "OTLP over gRPC listens on `otlp_grpc_listen`.\n\n"
+        "**Pulka checks no passwords or keys yet.** Whoever reaches a port may read, delete and name any tenant by `X-Pulka-Tenant`, which is believed:\n"
+        "keep it on loopback, or behind a proxy that authenticates and sets that header itself.\n\n| endpoint | what it does |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 

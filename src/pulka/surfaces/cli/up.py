@@ -20,7 +20,7 @@ def up(state_dir: str | None, http_listen: str | None, assignments: tuple[str, .
 
     \b
     pulka up
-    pulka up --state-dir /data/pulka --listen 0.0.0.0:7710 --set flush_age_s=10
+    pulka up --state-dir /data/pulka --listen 127.0.0.1:7711 --set flush_age_s=10
     """
     flags: dict[str, object] = dict(_assignment(text) for text in assignments)
     settings = config.load({**flags, "state_dir": state_dir, "http_listen": http_listen})

@@ -1,0 +1,91 @@
+//! Rows whose codes are the same in all columns, counted.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use super::codes::Coded;
+
+/// Of pairs of codes that are no more than this, a table says what they have become.
+const TABLE_MAX: usize = 1 << 20;
+
+/// Per group, a row of it and how many there are.
+#[derive(Default)]
+pub struct Groups {
+    pub rows: Vec<usize>,
+    pub counts: Vec<i64>,
+}
+
+/// The groups of the `wanted` rows.
+pub fn groups(columns: &[Coded], wanted: &[bool]) -> Groups {
+    let mut varying = columns.iter().filter(|column| !column.codes.is_empty());
+    let Some(first) = varying.next() else { return one(wanted) };
+    let Some(second) = varying.next() else { return counted(wanted, first.values.len() + 1, |row| first.codes[row]) };
+    let (mut codes, mut most) = paired(&first.codes, first.values.len() + 1, second, wanted);
+    for column in varying {
+        (codes, most) = paired(&codes, most, column, wanted);
+    }
+    counted(wanted, most, |row| codes[row])
+}
+
+fn one(wanted: &[bool]) -> Groups {
+    match wanted.iter().position(|wanted| *wanted) {
+        Some(row) => Groups { rows: vec![row], counts: vec![wanted.iter().filter(|wanted| **wanted).count() as i64] },
+        None => Groups::default(),
+    }
+}
+
+/// The groups of rows by codes below `most`.
+fn counted(wanted: &[bool], most: usize, code: impl Fn(usize) -> u32) -> Groups {
+    let (mut counts, mut firsts) = (vec![0_u32; most], vec![0_u32; most]);
+    for row in (0..wanted.len()).filter(|row| wanted[*row]) {
+        let code = code(row) as usize;
+        if counts[code] == 0 {
+            firsts[code] = row as u32;
+        }
+        counts[code] += 1;
+    }
+    let met = || (0..most).filter(|code| counts[*code] > 0);
+    Groups { rows: met().map(|code| firsts[code] as usize).collect(), counts: met().map(|code| i64::from(counts[code])).collect() }
+}
+
+/// One code for each pair of codes that occurs, and how many there are.
+fn paired(codes: &[u32], most: usize, column: &Coded, wanted: &[bool]) -> (Vec<u32>, usize) {
+    let width = column.values.len() + 1;
+    let mut seen = Seen::new(most.saturating_mul(width));
+    let (mut paired, mut last) = (vec![0; codes.len()], (u64::MAX, 0));
+    for row in (0..wanted.len()).filter(|row| wanted[*row]) {
+        let pair = u64::from(codes[row]) * width as u64 + u64::from(column.codes[row]);
+        if pair != last.0 {
+            last = (pair, seen.code(pair)); // in what is sorted the next pair is mostly the same
+        }
+        paired[row] = last.1;
+    }
+    (paired, seen.count as usize)
+}
+
+struct Seen {
+    table: Vec<u32>,
+    map: HashMap<u64, u32, RandomState>,
+    count: u32,
+}
+
+impl Seen {
+    fn new(pairs: usize) -> Seen {
+        let table = if pairs <= TABLE_MAX { vec![u32::MAX; pairs] } else { Vec::new() };
+        Seen { table, map: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)), count: 0 }
+    }
+
+    fn code(&mut self, pair: u64) -> u32 {
+        let next = self.count;
+        let code = match self.table.get_mut(pair as usize) {
+            Some(code) => {
+                *code = if *code == u32::MAX { next } else { *code };
+                *code
+            }
+            None => *self.map.entry(pair).or_insert(next),
+        };
+        self.count += u32::from(code == next);
+        code
+    }
+}

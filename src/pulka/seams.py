@@ -1,6 +1,6 @@
 """The five seams. Read this first: everything else in Pulka stands behind one of these protocols.
 
-Data crosses them as Arrow, in the layout of `docs/design/event-batch.md`. I/O is async. `pulka.app` is the only file
+Data crosses them as Arrow, in the layout of `docs/design/event-batch.md`. I/O is async. `pulka.app` is the only room
 that names implementations; `pulka.testing` has public fakes and the contract suite of each seam.
 """
 

@@ -27,7 +27,7 @@ _SHARE = 8
 
 @dataclass(slots=True)
 class Answer:
-    """The batches of an answer, while it is made."""
+    """The batches of an answer."""
 
     schema: pa.Schema
     batches: list[pa.RecordBatch] = field(default_factory=list)
@@ -40,34 +40,44 @@ class Answer:
 
 
 class Kept:
-    """An answer on its way to be kept, as long as it is small enough."""
+    """An answer on its way to be kept, as long as it is small enough and there is room; it is closed however the query ends."""
 
     def __init__(self, answers: "Answers", key: Hashable, schema: pa.Schema) -> None:
         self._answers, self._key = answers, key
         self._answer = Answer(schema)
         self._bytes = 0
+        self._fits = True
 
     def add(self, batch: pa.RecordBatch) -> None:
         """The next batch."""
-        self._bytes += batch.get_total_buffer_size()
-        if self._bytes > self._answers.answer_bytes_max:
-            self._answer.batches.clear()
-        else:
+        more = batch.get_total_buffer_size()
+        self._fits = self._fits and self._bytes + more <= self._answers.answer_bytes_max and self._answers.claim(more)
+        if self._fits:
+            self._bytes += more
             self._answer.batches.append(batch)
+        else:
+            self.close()
 
     def end(self, truncated: bool) -> None:
         """It is complete."""
-        if self._bytes <= self._answers.answer_bytes_max:
-            self._answer.truncated = truncated
-            self._answers.put(self._key, self._answer, self._bytes)
+        if self._fits:
+            answer, bytes_ = Answer(self._answer.schema, self._answer.batches, truncated), self._bytes
+            self.close()
+            self._answers.put(self._key, answer, bytes_)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._answers.give_back(self._bytes)
+        self._answer, self._bytes = Answer(self._answer.schema), 0
 
 
 class Answers:
-    """The answers used last, within `bytes_max`; with 0 there are none."""
+    """The answers used last and those that are being made, within `bytes_max`; with 0 there are none."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._kept: OrderedDict[Hashable, tuple[Answer, int]] = OrderedDict()
+        self._claimed_bytes = 0
         self.bytes = 0
         self.hits = 0
 
@@ -92,7 +102,22 @@ class Answers:
         bytes_ += _key_bytes(key)
         self._kept[key] = answer, bytes_
         self.bytes += bytes_
-        while self.bytes > self._bytes_max:
+        self._make_room()
+
+    def claim(self, bytes_: int) -> bool:
+        """Room for a part of an answer that is being made, if others that are made leave any."""
+        if self._claimed_bytes + bytes_ > self._bytes_max:
+            return False
+        self._claimed_bytes += bytes_
+        self._make_room()
+        return True
+
+    def give_back(self, bytes_: int) -> None:
+        """Room that was claimed."""
+        self._claimed_bytes -= bytes_
+
+    def _make_room(self) -> None:
+        while self.bytes and self.bytes + self._claimed_bytes > self._bytes_max:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, key: Hashable) -> None:

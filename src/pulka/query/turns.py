@@ -74,11 +74,10 @@ class Turns:
         return lambda: self._give_back(tenant, memory_bytes)
 
     async def _wait(self, tenant: str, memory_bytes: int) -> None:
-        queue = self._waiting.setdefault(tenant, deque())
-        if len(queue) >= self._settings.waiting_max:
-            raise self._refused(tenant, f"{len(queue)} queries wait already")
+        if (ahead := len(self._waiting.get(tenant, ()))) >= self._settings.waiting_max:
+            raise self._refused(tenant, f"{ahead} queries wait already")
         waiting = _Waiting(tenant, memory_bytes, asyncio.get_running_loop().create_future())
-        queue.append(waiting)
+        self._waiting.setdefault(tenant, deque()).append(waiting)
         patience = asyncio.ensure_future(self._clock.sleep(self._settings.wait_s))
         try:
             await asyncio.wait({waiting.admitted, patience}, return_when=asyncio.FIRST_COMPLETED)

@@ -54,7 +54,7 @@ def test_imports_go_one_way(path: Path) -> None:
     own = room(path)
     assert own in ALLOWED, f"{own} is no room of the house: name it here and in ARCHITECTURE.md"
     wrong = imported(path) - ALLOWED[own] - {own}
-    assert not wrong, f"{path.relative_to(SOURCE)} must not import {sorted(wrong)}; stages meet at seams.py and are wired in app.py"
+    assert not wrong, f"{path.relative_to(SOURCE)} must not import {sorted(wrong)}; stages meet at seams.py and are wired in app/"
 
 
 def test_the_command_line_reaches_implementations_through_app_only() -> None:

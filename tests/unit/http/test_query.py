@@ -1,3 +1,4 @@
+import asyncio
 import csv
 import io
 import json
@@ -6,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pulka.model.windows import TimeRange
-from pulka.surfaces.http import HttpSettings
+from pulka.surfaces.http import HttpSettings, create_app
 
 HOUR_NS = 3_600_000_000_000
 NOW_NS = 1_767_225_600_000_000_000
@@ -164,6 +165,51 @@ async def test_a_failure_midway_is_told_in_the_stream(client, engine):
 async def test_explain(client):
     answer = await client.post("/api/v1/explain", json={"sql": SQL, "window": {"start": "1h"}})
     assert answer.json() == {"plan": "scan", "window": [NOW_NS - HOUR_NS, None]}
+
+
+@pytest.mark.parametrize("path", ["query", "explain"])
+async def test_who_hangs_up_ends_the_work(services, engine, path, monkeypatch):
+    ended = []
+
+    async def endless(*_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(path)
+
+    monkeypatch.setattr(engine, "run", endless)
+    monkeypatch.setattr(engine, "explain", endless)
+    heard = iter([{"type": "http.request", "body": json.dumps({"sql": SQL}).encode()}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(heard)
+
+    async def send(_):
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": f"/api/v1/{path}", "raw_path": b"", "query_string": b"", "root_path": "",
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+    await asyncio.wait_for(create_app(services)(scope, receive, send), 10)
+    assert ended == [path]
+
+
+async def test_a_question_is_not_read_beyond_its_bound(make_services, make_client, engine):
+    client = make_client(make_services(settings=HttpSettings(question_bytes_max=10_000)))
+    read = 0
+
+    async def endless():
+        nonlocal read
+        for _ in range(100):
+            read += 1000
+            yield b" " * 1000
+
+    answer = await client.post("/api/v1/query", content=endless(), headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["kind"]) == (413, "too_large")
+    assert read <= 12_000
+    assert (await client.post("/api/v1/ingest/logs", content=b'{"message":"a"}\n' * 1000)).json()["rows"] == 1000
+    assert engine.asked == []
 
 
 async def test_a_tenant_asks_its_own_tables(client):

@@ -13,7 +13,7 @@ from pulka.clock import SystemClock
 from pulka.model.rules import Condition, Delete, Retention
 from pulka.model.windows import TimeRange
 from pulka.query import DataFusionEngine
-from pulka.query.answers import Answer, Answers
+from pulka.query.answers import Answer, Answers, Kept
 from pulka.seams import Amendment, Limits, Publication
 
 ROWS = [{"timestamp": at, "service": f"s{at % 3}", "n": at} for at in range(100)]
@@ -112,6 +112,35 @@ def test_room():
     none = Answers(0)
     none.put(("t", "1", ()), Answer(batch.schema), 0)
     assert none.bytes == 0
+
+
+def test_answers_that_are_being_made_take_room_too():
+    batch = pa.record_batch({"n": pa.array(range(120), pa.int64())})  # 960 bytes
+    kept = Answers(8 * 1000)
+    kept.put(("t", "old", ()), Answer(batch.schema, [batch]), 5000)
+    made = [Kept(kept, ("t", f"{number}", ()), batch.schema) for number in range(9)]
+    for one in made:
+        one.add(batch)
+    assert kept.bytes == 0, "what is kept goes before what is asked now"
+    for one in made:
+        one.end(truncated=False)
+        assert kept.bytes <= 8 * 1000
+    assert kept.get(("t", "8", ())) is None, "there was no room for the ninth"
+    assert kept.get(("t", "7", ())).batches == [batch]
+
+
+def test_what_is_too_large_or_given_up_gives_its_room_back():
+    batch = pa.record_batch({"n": pa.array(range(120), pa.int64())})
+    kept = Answers(8 * 1000)
+    for number in range(20):
+        one = Kept(kept, ("t", f"{number}", ()), batch.schema)
+        for _ in range(number):
+            one.add(batch)
+        one.close()
+    whole = Kept(kept, ("t", "whole", ()), batch.schema)
+    whole.add(batch)
+    whole.end(truncated=True)
+    assert kept.get(("t", "whole", ())).truncated
 
 
 QUESTIONS = (

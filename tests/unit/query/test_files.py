@@ -82,7 +82,7 @@ def test_a_wait_for_files_ends_with_the_query(make_lake):
                 raise
             raise AssertionError
 
-    lake.engine._files = slow = Slow()
+    lake.engine._reading._files = slow = Slow()
 
     async def go():
         with pytest.raises(LimitExceeded, match="ran longer"):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pulka import _native
 from pulka.model.fields import Column
-from pulka.query import engine as engine_module
+from pulka.model.windows import TimeRange
+from pulka.query import reading
 from pulka.query.predicate import All, AnyOf, Compare, Contains, IsNull, Like, Prefix
 from pulka.query.prune import may_match, prune
 from pulka.query.schema import LogicalField, LogicalTable
@@ -194,7 +195,7 @@ def test_pruned_equals_unpruned(fragments, fresh, predicate, count_only):
             lake.buffer([{"timestamp": next(clock), **row} for row in fresh])
         columns = "count(*)" if count_only else "cast(timestamp as bigint) as at, word, m, n, f, ok, wide, mixed"
         pruned = lake.rows(f"select {columns} from logs where {predicate} order by 1")
-        patch.setattr(engine_module, "prune", lambda _, fragments, table: (list(fragments), {"time": 0}))
-        patch.setattr("pulka.query.plan._time_bound", lambda _: engine_module.TimeRange())
+        patch.setattr(reading, "prune", lambda _, fragments, table: (list(fragments), {"time": 0}))
+        patch.setattr("pulka.query.plan._time_bound", lambda _: TimeRange())
         everything = lake.rows(f"select {columns} from (select * from logs limit 1000) where {predicate} order by 1")
         assert repr(pruned) == repr(everything)

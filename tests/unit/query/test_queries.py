@@ -139,6 +139,14 @@ async def test_a_query_that_waits_can_be_cancelled_and_takes_no_turn(make_lake, 
     assert [batch async for batch in (await lake.engine.run("select n from logs", "acme", ALWAYS, UNLIMITED)).batches]
 
 
+async def test_a_query_that_cannot_begin_is_forgotten(tmp_path, make_lake, queries):
+    lake = make_lake(queries=queries, scratch=tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        await lake.engine.run("select 1", "acme", ALWAYS, UNLIMITED, "mine")
+    await asyncio.sleep(0.01)
+    assert queries.of("acme") == []
+
+
 async def test_a_query_without_a_turn_says_so(make_lake):
     lake = make_lake(turns=Turns(SystemClock(), TurnSettings(at_once=1, wait_s=0.01)))
     await asyncio.to_thread(lake.store, ROWS)

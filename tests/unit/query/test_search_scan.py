@@ -74,7 +74,7 @@ def test_a_searched_result_equals_a_scanned_one(make_lake, stored, fresh, filter
             rows, residual=("rare",), row_group_size=group, use_dictionary=dictionary, write_page_index=True, data_page_size=64
         )
     lake.buffer([*fresh, {"timestamp": 41, "size": 1, "ratio": 0.5, "mixed": "error", "rare": "error"}])
-    plain.engine._catalog, plain.engine._fresh = lake.catalog, lake.fresh
+    plain.engine._reading._catalog, plain.engine._reading._fresh = lake.catalog, lake.fresh
     where = " and ".join(f"({one})" for one in filters)
     sql = f"select cast(timestamp as bigint), message, service, trace_id, size, ratio, mixed, rare from logs where {where}"
     assert sorted(map(repr, lake.rows(sql))) == sorted(map(repr, plain.rows(sql)))

@@ -83,6 +83,16 @@ async def test_no_more_wait_than_may():
     assert (own.running, own.waiting) == (0, 0)
 
 
+async def test_where_nobody_may_wait_the_next_turns_still_come():
+    own = turns(at_once=1, waiting_max=0)
+    give_back = await own.take("a", 1)
+    with pytest.raises(Temporary, match="0 queries wait already"):
+        await own.take("b", 1)
+    give_back()
+    (await own.take("b", 1))()
+    assert (own.running, own.waiting) == (0, 0)
+
+
 async def test_neighbours_are_tenants_that_asked_within_a_minute():
     clock = FakeClock()
     own = Turns(clock)

@@ -37,7 +37,8 @@ def demo(http_listen: str | None, shop_port: int, keep: str | None) -> None:
         raise Misconfigured("the demo's services need the OpenTelemetry SDK", hint="pip install 'pulka[demo]'")
     with tempfile.TemporaryDirectory(prefix="pulka-demo-") as scratch:
         settings = config.load({"state_dir": keep or scratch, "http_listen": http_listen, "flush_age_s": 10})
-        from pulka.app import run, why_no_edge
+        from pulka.app.edge import why_no_edge
+        from pulka.app.serving import run
 
         sees = not why_no_edge(settings)
         with _shop(shop_port, f"http://{settings['http_listen']}"), _market(shop_port + 10) if sees else nullcontext():

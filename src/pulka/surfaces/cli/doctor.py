@@ -74,7 +74,7 @@ def _objects(settings: config.Settings) -> Iterator[Finding]:
     """Reads, writes and deletes where fragments go; a local directory is checked with the state directory."""
     if not settings["objects_url"]:
         return
-    from pulka.app import probe_objects
+    from pulka.app.offline import probe_objects
 
     try:
         asyncio.run(probe_objects(settings))
@@ -123,7 +123,7 @@ def _edge(told: dict[str, object]) -> Finding:
 
 def _edge_here(settings: config.Settings) -> Finding:
     """Whether an agent would run on this machine."""
-    from pulka.app import why_no_edge
+    from pulka.app.edge import why_no_edge
 
     try:
         why = why_no_edge(settings)

@@ -1,5 +1,7 @@
 """`pulka queries`: what runs now, and how to stop it."""
 
+from urllib.parse import quote
+
 import click
 
 from pulka.surfaces.cli.options import ask, question_options
@@ -32,4 +34,4 @@ def list_(tenant: str, format_: str | None, url: str | None) -> None:
 @question_options
 def cancel(query_id: str, tenant: str, format_: str | None, url: str | None) -> None:
     """Stop a query: its CPU and memory are free soon after."""
-    print_rows([ask("DELETE", f"/api/v1/queries/{query_id}", tenant, url)], format_, _COLUMNS)
+    print_rows([ask("DELETE", f"/api/v1/queries/{quote(query_id, safe='')}", tenant, url)], format_, _COLUMNS)

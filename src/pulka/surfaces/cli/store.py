@@ -33,7 +33,7 @@ for command in (delete, deletes, retention, hold):
 @format_option
 def list_fragments(table: str | None, tenant: str | None, state_dir: str | None, format_: str | None) -> None:
     """List the fragments: plain Parquet files that any tool can read."""
-    from pulka.app import offline
+    from pulka.app.offline import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
@@ -62,7 +62,7 @@ def _time(ns: int) -> str:
 @format_option
 def usage(tenant: str | None, state_dir: str | None, format_: str | None) -> None:
     """Bytes and rows stored per tenant and table. Retired files hold nothing that is needed and go after a grace."""
-    from pulka.app import offline
+    from pulka.app.offline import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
@@ -84,7 +84,7 @@ def _usage(one: Any) -> dict[str, Any]:
 @format_option
 def check(verify: bool, state_dir: str | None, format_: str | None) -> None:
     """Verify every fragment against the catalog; exit code 1 when something is wrong."""
-    from pulka.app import offline
+    from pulka.app.offline import offline
 
     async def rows() -> list[dict[str, Any]]:
         async with offline(_settings(state_dir)) as lake:
@@ -105,7 +105,7 @@ def repair(orphans: bool, state_dir: str | None) -> None:
     if orphans:
         asyncio.run(_delete_orphans(_settings(state_dir)))
         return
-    from pulka.app import repair_catalog
+    from pulka.app.offline import repair_catalog
 
     done = asyncio.run(repair_catalog(_settings(state_dir)))
     click.echo(f"{len(done.kept):,} fragments were entered, {len(done.left_out):,} left out because others hold their rows")
@@ -127,7 +127,7 @@ def compact(only_plan: bool, now: bool, state_dir: str | None, format_: str | No
     if now:
         asyncio.run(_compact(_settings(state_dir)))
         return
-    from pulka.app import compaction_plan
+    from pulka.app.offline import compaction_plan
 
     merges = asyncio.run(compaction_plan(_settings(state_dir)))
     columns = ["tenant", "table", "window", "stage", "fragments", "rows", "bytes", "outputs", "reason"]
@@ -144,7 +144,7 @@ def _merge(merge: Any) -> dict[str, Any]:
 
 
 async def _compact(settings: config.Settings) -> None:
-    from pulka.app import compact
+    from pulka.app.offline import compact
 
     live, done, failures = sys.stderr.isatty(), "nothing to merge", 0
     async for counts in compact(settings):
@@ -160,7 +160,7 @@ async def _compact(settings: config.Settings) -> None:
 
 
 async def _delete_orphans(settings: config.Settings) -> None:
-    from pulka.app import delete_orphans
+    from pulka.app.offline import delete_orphans
 
     deleted = [key async for key in delete_orphans(settings)]
     for key in deleted:

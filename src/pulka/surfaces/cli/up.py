@@ -24,7 +24,7 @@ def up(state_dir: str | None, http_listen: str | None, assignments: tuple[str, .
     """
     flags: dict[str, object] = dict(_assignment(text) for text in assignments)
     settings = config.load({**flags, "state_dir": state_dir, "http_listen": http_listen})
-    from pulka.app import run
+    from pulka.app.serving import run
 
     run(settings, announce)
 

@@ -47,7 +47,7 @@ class Embedded:
         raise failure or RuntimeError("the lake ended at once")
 
     async def _serve(self) -> None:
-        from pulka.app import serve_socket
+        from pulka.app.serving import serve_socket
 
         await serve_socket(self._settings, self.socket, self._ready.set, self._stop)
 

@@ -24,8 +24,9 @@ from pulka.surfaces.http import (
     tail,
     traces,
 )
+from pulka.surfaces.http.bounded import Bounded
 from pulka.surfaces.http.observed import Observed
-from pulka.surfaces.http.services import Services
+from pulka.surfaces.http.services import HttpSettings, Services
 from pulka.telemetry import Registry
 
 __all__ = ["create_app", "openapi_document"]
@@ -45,6 +46,7 @@ def create_app(services: Services) -> FastAPI:
     for part in (ingest, otlp, query, queries, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
         app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.add_middleware(Bounded, bytes_max=services.settings.question_bytes_max)
     app.add_middleware(Observed, clock=services.clock, metrics=services.metrics)
     return app
 
@@ -63,4 +65,4 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document without a lake behind it, for the documentation."""
-    return create_app(cast(Services, SimpleNamespace(clock=None, metrics=Registry()))).openapi()
+    return create_app(cast(Services, SimpleNamespace(clock=None, metrics=Registry(), settings=HttpSettings()))).openapi()

@@ -16,6 +16,7 @@ from pulka.errors import KINDS, BadInput, BadQuery, PulkaError, Temporary
 __all__ = ["CONTENT_TYPE", "PROBLEM_SCHEMA", "RESPONSES", "install", "problem", "retry_after"]
 
 CONTENT_TYPE = "application/problem+json"
+_HTTP_ERRORS = {404: ("not_found", "see /openapi.json for every endpoint"), 413: ("too_large", "ask for less at once, or raise query_text_bytes_max")}
 _CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody reads it but the metrics
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -90,8 +91,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "bad_input"
-    told = {"kind": kind, "message": str(error.detail), "hint": "see /openapi.json for every endpoint"}
+    kind, hint = _HTTP_ERRORS.get(error.status_code, ("bad_input", "see /openapi.json for every endpoint"))
+    told = {"kind": kind, "message": str(error.detail), "hint": hint}
     return _problem(error.status_code, told, error.headers or {})
 
 

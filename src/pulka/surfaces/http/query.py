@@ -129,10 +129,10 @@ async def query_by_url(
 
 
 @router.post("/api/v1/explain", responses=RESPONSES)
-async def explain(body: ExplainBody, services: ServicesOf, tenant: TenantOf) -> Response:
+async def explain(request: Request, body: ExplainBody, services: ServicesOf, tenant: TenantOf) -> Response:
     """How the question would be answered: the plan and the pruning funnel."""
     sql = await sql_of(body.sql, body.to_search(), services, tenant)
-    plan = await services.engine.explain(sql, tenant, _window(body.window, services))
+    plan = await unless_gone(request, services.engine.explain(sql, tenant, _window(body.window, services)))
     return Response(msgspec.json.encode(plan, enc_hook=str), headers=_shown(body.sql, sql), media_type="application/json")
 
 

@@ -35,6 +35,8 @@ class HttpSettings:
     """Rows of one result when the request names no limit."""
     summary_bytes_max: int = 128 << 20
     """What one question about all fields may remember of their values."""
+    question_bytes_max: int = 8 << 20
+    """The body of a request that is no events."""
     grpc_message_bytes_max: int = 64 << 20
     grpc_requests_max: int = 64
     """Requests handled at one moment; more are refused as RESOURCE_EXHAUSTED."""

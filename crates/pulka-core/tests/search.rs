@@ -271,7 +271,7 @@ mod counts {
             3 => ("service", Exact::Text(TextTest::equals(vec!["x".into(), "yy".into()])), Box::new(|event| matches!(event.service.as_deref(), Some("x" | "yy")))),
             4 => ("timestamp", Exact::Integers(vec![(20, 150)]), Box::new(|event| (20..=150).contains(&event.time))),
             5 => ("size", Exact::Integers(vec![(-2, 0), (3, 3)]), Box::new(|event| matches!(event.size, Some(-2..=0 | 3)))),
-            6 => ("ratio", Exact::Floats(Compare::Greater, 0.5), Box::new(|event| event.ratio.is_some_and(|ratio| ratio.total_cmp(&0.5).is_gt()))),
+            6 => ("ratio", Exact::float(Compare::Greater, 0.5), Box::new(|event| event.ratio.is_some_and(|ratio| ratio.total_cmp(&0.5).is_gt()))),
             7 => ("size", Exact::Null(true), Box::new(|event| event.size.is_none())),
             8 => ("message", Exact::Null(false), Box::new(|event| event.message.is_some())),
             _ => ("id", Exact::Text(TextTest::starts_with(vec!["a".into()])), Box::new(|event| event.id.as_ref().is_some_and(|id| id.starts_with('a')))),

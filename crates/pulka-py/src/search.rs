@@ -94,7 +94,7 @@ fn alike(kind: &str, operand: &Bound<'_, PyAny>) -> PyResult<Alike> {
 fn exact(kind: &str, operand: &Bound<'_, PyAny>) -> PyResult<Exact> {
     let texts = || operand.extract::<Vec<String>>();
     let expression = || operand.extract::<String>();
-    let float = |compare| Ok::<Exact, PyErr>(Exact::Floats(compare, operand.extract()?));
+    let float = |compare| Ok::<Exact, PyErr>(Exact::float(compare, operand.extract()?));
     let regex = |ignore_case| {
         let test = TextTest::regex(&expression()?, ignore_case).ok_or_else(|| PyValueError::new_err("this is no regular expression"));
         test.map(Exact::Text)

@@ -83,7 +83,7 @@ impl Known {
 /// The codes of a column where `wanted` is true; None when the watch says stop.
 pub fn coded(fragment: &Fragment, group: usize, column: usize, alike: Alike, wanted: &[bool], watch: &Watch) -> Result<Option<Coded>> {
     let mut chunk = Chunk::open(fragment, group, column)?;
-    let mut coder = Coder { alike, hasher: RandomState::with_seeds(1, 2, 3, 4), known: Known::default(), table: HashTable::new(), tabled: 0 };
+    let mut coder = Coder { alike, hasher: RandomState::with_seeds(1, 2, 3, 4), known: Known::default(), table: HashTable::new(), tabled: 0, last: (1, 0, 0) };
     let in_dictionary = chunk.dictionary.as_ref().map(|values| coder.dictionary(values)).unwrap_or_default();
     let (mut codes, mut only) = (Vec::new(), None);
     while let Some(page) = chunk.next(wanted)? {
@@ -115,6 +115,8 @@ struct Coder {
     table: HashTable<u32>,
     /// So many of `known` are in the table.
     tabled: usize,
+    /// The last integers that had one code, both bounds included, and that code.
+    last: (i64, i64, u32),
 }
 
 impl Coder {
@@ -130,10 +132,23 @@ impl Coder {
     fn page(&mut self, page: &Page, in_dictionary: &[u32], codes: &mut [u32]) {
         match &page.held {
             Held::Code(code) => page.rows_with_values().for_each(|row| codes[row] = in_dictionary[*code as usize]),
+            Held::Codes(held) if page.present.is_none() && self.alike == Alike::Equal => {
+                codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = at.wrapping_add(1));
+            }
             Held::Codes(held) if page.present.is_none() => {
                 codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = in_dictionary[*at as usize]);
             }
             Held::Codes(held) => page.rows_with_values().zip(held).for_each(|(row, at)| codes[row] = in_dictionary[*at as usize]),
+            Held::Values(held @ Values::Integers(values)) if page.present.is_none() => {
+                codes[page.rows.clone()].iter_mut().zip(values).enumerate().for_each(|(at, (code, value))| {
+                    if *value < self.last.0 || self.last.1 < *value {
+                        let found = self.code(held, at);
+                        let (low, high) = around(*value, self.alike);
+                        self.last = (low, high, found);
+                    }
+                    *code = self.last.2;
+                });
+            }
             Held::Values(values) => page.rows_with_values().enumerate().for_each(|(at, row)| codes[row] = self.code(values, at)),
         }
         if let Some(present) = &page.present {
@@ -195,6 +210,17 @@ fn of_integer(value: i64, alike: Alike) -> u64 {
     match alike {
         Alike::Every(width) if width > 0 => value.div_euclid(width) as u64,
         _ => value as u64,
+    }
+}
+
+/// The integers that are alike to one.
+fn around(value: i64, alike: Alike) -> (i64, i64) {
+    match alike {
+        Alike::Every(width) if width > 0 => {
+            let low = value.saturating_sub(value.rem_euclid(width));
+            (low, low.saturating_add(width - 1))
+        }
+        _ => (value, value),
     }
 }
 

@@ -8,7 +8,7 @@ pub fn decode(bytes: &mut &[u8], count: usize) -> Option<Vec<i64>> {
     if total != count || parts == 0 || block / parts == 0 || block % parts != 0 {
         return None;
     }
-    let mut out = Vec::with_capacity(count);
+    let (mut out, mut more) = (Vec::with_capacity(count), vec![0; (block / parts).min(count)]);
     let mut last = first;
     out.extend((count > 0).then_some(first));
     while out.len() < count {
@@ -19,10 +19,12 @@ pub fn decode(bytes: &mut &[u8], count: usize) -> Option<Vec<i64>> {
             }
             let bits = Some(*bits).filter(|bits| *bits <= 64)?;
             let packed = take(bytes, (block / parts).checked_mul(usize::from(bits))?.div_ceil(8))?;
-            unpack(packed, u32::from(bits), (block / parts).min(count - out.len()), |more| {
-                last = last.wrapping_add(least).wrapping_add(more as i64);
-                out.push(last);
-            });
+            let held = (block / parts).min(count - out.len());
+            unpack(packed, u32::from(bits), &mut more[..held], |number| number as i64);
+            out.extend(more[..held].iter().map(|more| {
+                last = last.wrapping_add(least).wrapping_add(*more);
+                last
+            }));
         }
     }
     Some(out)

@@ -1,8 +1,6 @@
 //! What a count asks of single columns. Other than the conditions of a search, these are the query's own, to the letter: what the engine
 //! would say of the value is what they say.
 
-use std::cmp::Ordering;
-
 use memchr::memmem::Finder;
 use regex::{Regex, RegexBuilder};
 
@@ -14,11 +12,11 @@ pub enum Exact {
     Text(TextTest),
     /// Within one of the ranges, bounds included: in order and disjoint.
     Integers(Vec<(i64, i64)>),
-    Floats(Compare, f64),
+    /// Within bounds that are included, by their places in IEEE 754's total order, in which the engine compares too.
+    Floats(i64, i64),
     Null(bool),
 }
 
-/// As the engine compares floats: in IEEE 754's total order.
 #[derive(Clone, Copy)]
 pub enum Compare {
     Less,
@@ -28,28 +26,56 @@ pub enum Compare {
     Greater,
 }
 
+/// The place of a float in the total order.
+fn place(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
 impl Exact {
-    pub fn integer(&self, value: i64) -> bool {
-        match self {
-            Exact::Integers(ranges) => {
-                let next = ranges.partition_point(|(_, high)| *high < value);
-                ranges.get(next).is_some_and(|(low, _)| *low <= value)
-            }
-            _ => self.of_any_value(),
+    pub fn float(compare: Compare, bound: f64) -> Exact {
+        let bound = place(bound);
+        match compare {
+            Compare::Less if bound == i64::MIN => Exact::Floats(1, 0),
+            Compare::Greater if bound == i64::MAX => Exact::Floats(1, 0),
+            Compare::Less => Exact::Floats(i64::MIN, bound - 1),
+            Compare::LessOrEqual => Exact::Floats(i64::MIN, bound),
+            Compare::Equal => Exact::Floats(bound, bound),
+            Compare::GreaterOrEqual => Exact::Floats(bound, i64::MAX),
+            Compare::Greater => Exact::Floats(bound + 1, i64::MAX),
         }
     }
 
-    pub fn float(&self, value: f64) -> bool {
+    /// Leave of `passing` what passes.
+    pub fn integers(&self, values: &[i64], passing: &mut [bool]) {
         match self {
-            Exact::Floats(compare, bound) => compare.holds(value.total_cmp(bound)),
-            _ => self.of_any_value(),
+            Exact::Integers(ranges) if ranges.len() == 1 => {
+                let (low, high) = ranges[0];
+                values.iter().zip(passing).for_each(|(value, passes)| *passes &= (low <= *value) & (*value <= high));
+            }
+            Exact::Integers(ranges) => values.iter().zip(passing).for_each(|(value, passes)| {
+                let next = ranges.partition_point(|(_, high)| high < value);
+                *passes &= ranges.get(next).is_some_and(|(low, _)| low <= value);
+            }),
+            _ => self.any(passing),
+        }
+    }
+
+    /// As `integers`.
+    pub fn floats(&self, values: &[f64], passing: &mut [bool]) {
+        match self {
+            Exact::Floats(low, high) => values.iter().zip(passing).for_each(|(value, passes)| {
+                let value = place(*value);
+                *passes &= (*low <= value) & (value <= *high);
+            }),
+            _ => self.any(passing),
         }
     }
 
     pub fn text(&self, value: &[u8]) -> bool {
         match self {
             Exact::Text(test) => test.matches(value),
-            _ => self.of_any_value(),
+            _ => matches!(self, Exact::Null(false)),
         }
     }
 
@@ -57,19 +83,9 @@ impl Exact {
         matches!(self, Exact::Null(true))
     }
 
-    fn of_any_value(&self) -> bool {
-        matches!(self, Exact::Null(false))
-    }
-}
-
-impl Compare {
-    fn holds(self, ordering: Ordering) -> bool {
-        match self {
-            Compare::Less => ordering.is_lt(),
-            Compare::LessOrEqual => ordering.is_le(),
-            Compare::Equal => ordering.is_eq(),
-            Compare::GreaterOrEqual => ordering.is_ge(),
-            Compare::Greater => ordering.is_gt(),
+    fn any(&self, passing: &mut [bool]) {
+        if !matches!(self, Exact::Null(false)) {
+            passing.fill(false);
         }
     }
 }
@@ -212,11 +228,27 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_the_engine_does() {
+        let integers = |test: &Exact, value| {
+            let mut passing = [true];
+            test.integers(&[value], &mut passing);
+            passing[0]
+        };
+        let floats = |compare, bound, value| {
+            let mut passing = [true];
+            Exact::float(compare, bound).floats(&[value], &mut passing);
+            passing[0]
+        };
         let ranges = Exact::Integers(vec![(i64::MIN, -5), (3, 3), (7, 9)]);
-        assert_eq!((-7..12).filter(|value| ranges.integer(*value)).collect::<Vec<_>>(), [-7, -6, -5, 3, 7, 8, 9]);
-        assert!(Exact::Floats(Compare::Greater, 0.0).float(f64::NAN) && !Exact::Floats(Compare::Less, 0.0).float(f64::NAN));
-        assert!(Exact::Floats(Compare::Less, 0.0).float(-0.0) && !Exact::Floats(Compare::Equal, 0.0).float(-0.0));
-        assert!(Exact::Floats(Compare::LessOrEqual, 1.5).float(1.5) && Exact::Floats(Compare::GreaterOrEqual, 1.5).float(1.5));
-        assert!(Exact::Null(false).integer(1) && !Exact::Null(true).text(b"") && Exact::Null(true).null() && !Exact::Integers(vec![]).null());
+        assert_eq!((-7..12).filter(|value| integers(&ranges, *value)).collect::<Vec<_>>(), [-7, -6, -5, 3, 7, 8, 9]);
+        let floating = [f64::NEG_INFINITY, -1.5, -0.0, 0.0, 1.5, f64::INFINITY, f64::NAN, -f64::NAN];
+        for (value, bound) in floating.iter().flat_map(|value| floating.map(|bound| (*value, bound))) {
+            let order = value.total_cmp(&bound);
+            assert_eq!(floats(Compare::Less, bound, value), order.is_lt(), "{value} {bound}");
+            assert_eq!(floats(Compare::LessOrEqual, bound, value), order.is_le());
+            assert_eq!(floats(Compare::Equal, bound, value), order.is_eq());
+            assert_eq!(floats(Compare::GreaterOrEqual, bound, value), order.is_ge());
+            assert_eq!(floats(Compare::Greater, bound, value), order.is_gt());
+        }
+        assert!(integers(&Exact::Null(false), 1) && !Exact::Null(true).text(b"") && Exact::Null(true).null() && !Exact::Integers(vec![]).null());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::codes::Value;
 use super::exact::Exact;
-use super::pages::{Chunk, Held, Page, Texts, Values};
+use super::pages::{Chunk, Held, Page, Texts, Values, count};
 use crate::fragment::Result;
 use crate::search::fragment::Fragment;
 use crate::search::watch::Watch;
@@ -13,6 +13,7 @@ const WHOLE_PAGE_SHARE: usize = 16;
 /// Leave of the `wanted` rows those that pass; the value of the first, if there is one.
 pub fn filter(fragment: &Fragment, group: usize, column: usize, tests: &[&Exact], wanted: &mut [bool], watch: &Watch) -> Result<Option<Value>> {
     let mut chunk = Chunk::open(fragment, group, column)?;
+    chunk.levels_only = tests.iter().all(|test| test.null());
     let in_dictionary: Vec<bool> = chunk.dictionary.as_ref().map(|values| passes(values, tests, |_| true)).unwrap_or_default();
     let mut first = None;
     while let Some(page) = chunk.next(wanted)? {
@@ -29,24 +30,42 @@ pub fn filter(fragment: &Fragment, group: usize, column: usize, tests: &[&Exact]
 
 /// Leave what passes of a page; of the first row that does, the place of its value, or none when it is null.
 fn keep(page: &Page, in_dictionary: &[bool], tests: &[&Exact], wanted: &mut [bool]) -> Option<Option<usize>> {
-    let places: Option<Vec<usize>> = page.present.as_ref().map(|_| page.rows_with_values().collect());
-    let row = |at: usize| places.as_ref().map_or(page.rows.start + at, |places| places[at]);
-    let passing = match &page.held {
-        Held::Code(code) => vec![in_dictionary[*code as usize]; places.as_ref().map_or(page.rows.len(), Vec::len)],
-        Held::Codes(codes) => codes.iter().map(|code| in_dictionary[*code as usize]).collect(),
-        Held::Values(values) => passes(values, tests, |at| wanted[row(at)]),
-    };
-    if let (Some(present), false) = (&page.present, tests.iter().all(|test| test.null())) {
-        page.rows.clone().zip(present).filter(|(_, present)| !**present).for_each(|(row, _)| wanted[row] = false);
+    let nulls_pass = tests.iter().all(|test| test.null());
+    let rows = &mut wanted[page.rows.clone()];
+    match (&page.held, &page.present) {
+        _ if nulls_pass => match &page.present {
+            Some(present) => rows.iter_mut().zip(present).for_each(|(row, present)| *row &= !present),
+            None => rows.fill(false),
+        },
+        (Held::Code(code), None) if in_dictionary[*code as usize] => {}
+        (Held::Code(_), None) => rows.fill(false),
+        (Held::Code(code), Some(present)) => {
+            let passes = in_dictionary[*code as usize];
+            rows.iter_mut().zip(present).for_each(|(row, present)| *row &= *present & passes);
+        }
+        (Held::Codes(codes), None) => rows.iter_mut().zip(codes).for_each(|(row, code)| *row &= in_dictionary[*code as usize]),
+        (Held::Codes(codes), Some(present)) => spread(rows, present, codes.iter().map(|code| in_dictionary[*code as usize])),
+        (Held::Values(values), None) => {
+            let passing = passes(values, tests, |at| rows[at]);
+            rows.iter_mut().zip(passing).for_each(|(row, passes)| *row &= passes);
+        }
+        (Held::Values(values), Some(present)) => {
+            let places: Vec<usize> = (0..present.len()).filter(|row| present[*row]).collect();
+            spread(rows, present, passes(values, tests, |at| rows[places[at]]).into_iter());
+        }
     }
-    for (at, passes) in passing.iter().enumerate() {
-        wanted[row(at)] &= *passes;
-    }
-    let first = page.rows.clone().find(|row| wanted[*row])?;
-    Some(match &places {
-        Some(places) => places.binary_search(&first).ok(),
-        None => Some(first - page.rows.start),
+    let first = rows.iter().position(|row| *row)?;
+    Some(match &page.present {
+        Some(present) => present[first].then(|| count(&present[..first])),
+        None => Some(first),
     })
+}
+
+/// Leave the rows whose value passes; null does not.
+fn spread(rows: &mut [bool], present: &[bool], mut passing: impl Iterator<Item = bool>) {
+    for (row, present) in rows.iter_mut().zip(present) {
+        *row &= *present && passing.next().unwrap_or(false);
+    }
 }
 
 fn value(page: &Page, dictionary: Option<&Values>, at: Option<usize>) -> Value {
@@ -60,25 +79,31 @@ fn value(page: &Page, dictionary: Option<&Values>, at: Option<usize>) -> Value {
 
 fn passes(values: &Values, tests: &[&Exact], wanted: impl Fn(usize) -> bool) -> Vec<bool> {
     match values {
-        Values::Integers(values) => values.iter().map(|value| tests.iter().all(|test| test.integer(*value))).collect(),
-        Values::Floats(values) => values.iter().map(|value| tests.iter().all(|test| test.float(*value))).collect(),
+        Values::Integers(values) => all(values.len(), tests, |test, passing| test.integers(values, passing)),
+        Values::Floats(values) => all(values.len(), tests, |test, passing| test.floats(values, passing)),
         Values::Texts(texts) => texts_pass(texts, tests, wanted),
     }
+}
+
+fn all(values: usize, tests: &[&Exact], pass: impl Fn(&Exact, &mut [bool])) -> Vec<bool> {
+    let mut passing = vec![true; values];
+    tests.iter().for_each(|test| pass(test, &mut passing));
+    passing
 }
 
 /// The test with the longest needle goes first, over the whole page.
 fn texts_pass(texts: &Texts, tests: &[&Exact], wanted: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut found = vec![false; texts.places.len()];
     let leading = tests.iter().filter_map(|test| if let Exact::Text(test) = test { Some(test) } else { None }).max_by_key(|test| test.needle_bytes());
-    let all = |at: usize| tests.iter().all(|test| test.text(texts.get(at)));
+    let pass = |at: usize| tests.iter().all(|test| test.text(texts.get(at)));
     let few = (0..found.len()).filter(|at| wanted(*at)).count() * WHOLE_PAGE_SHARE < found.len();
     match leading {
         Some(test) if !few && tests.len() == 1 => test.find(texts, wanted, &mut found),
         Some(test) if !few => {
             test.find(texts, wanted, &mut found);
-            (0..found.len()).for_each(|at| found[at] = found[at] && all(at));
+            (0..found.len()).for_each(|at| found[at] = found[at] && pass(at));
         }
-        _ => (0..found.len()).for_each(|at| found[at] = wanted(at) && all(at)),
+        _ => (0..found.len()).for_each(|at| found[at] = wanted(at) && pass(at)),
     }
     found
 }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use super::codes::Coded;
+use super::pages::count;
 
 /// Of pairs of codes that are no more than this, a table says what they have become.
-const TABLE_MAX: usize = 1 << 20;
+const TABLE_MAX: u64 = 1 << 20;
 
 /// Per group, a row of it and how many there are.
 #[derive(Default)]
@@ -20,46 +21,55 @@ pub struct Groups {
 pub fn groups(columns: &[Coded], wanted: &[bool]) -> Groups {
     let mut varying = columns.iter().filter(|column| !column.codes.is_empty());
     let Some(first) = varying.next() else { return one(wanted) };
-    let Some(second) = varying.next() else { return counted(wanted, first.values.len() + 1, |row| first.codes[row]) };
-    let (mut codes, mut most) = paired(&first.codes, first.values.len() + 1, second, wanted);
+    let Some(second) = varying.next() else { return counted(wanted, &first.codes, first.values.len() + 1) };
+    let (mut codes, mut most) = paired(&first.codes, second, wanted);
     for column in varying {
-        (codes, most) = paired(&codes, most, column, wanted);
+        (codes, most) = paired(&codes, column, wanted);
     }
-    counted(wanted, most, |row| codes[row])
+    counted(wanted, &codes, most)
 }
 
 fn one(wanted: &[bool]) -> Groups {
     match wanted.iter().position(|wanted| *wanted) {
-        Some(row) => Groups { rows: vec![row], counts: vec![wanted.iter().filter(|wanted| **wanted).count() as i64] },
+        Some(row) => Groups { rows: vec![row], counts: vec![count(wanted) as i64] },
         None => Groups::default(),
     }
 }
 
-/// The groups of rows by codes below `most`.
-fn counted(wanted: &[bool], most: usize, code: impl Fn(usize) -> u32) -> Groups {
+/// The groups of rows by codes below `most`. In what is sorted a code comes many times in a row.
+fn counted(wanted: &[bool], codes: &[u32], most: usize) -> Groups {
     let (mut counts, mut firsts) = (vec![0_u32; most], vec![0_u32; most]);
-    for row in (0..wanted.len()).filter(|row| wanted[*row]) {
-        let code = code(row) as usize;
-        if counts[code] == 0 {
-            firsts[code] = row as u32;
+    let (mut run, mut last) = (0_u32, 0);
+    for (row, (code, wanted)) in codes.iter().zip(wanted).enumerate() {
+        if *wanted && *code == last && run > 0 {
+            run = run.wrapping_add(1);
+        } else if *wanted {
+            counts[last as usize] += run;
+            (run, last) = (1, *code);
+            if counts[last as usize] == 0 {
+                firsts[last as usize] = row as u32;
+            }
         }
-        counts[code] += 1;
     }
+    counts[last as usize] += run;
     let met = || (0..most).filter(|code| counts[*code] > 0);
     Groups { rows: met().map(|code| firsts[code] as usize).collect(), counts: met().map(|code| i64::from(counts[code])).collect() }
 }
 
 /// One code for each pair of codes that occurs, and how many there are.
-fn paired(codes: &[u32], most: usize, column: &Coded, wanted: &[bool]) -> (Vec<u32>, usize) {
-    let width = column.values.len() + 1;
+fn paired(codes: &[u32], column: &Coded, wanted: &[bool]) -> (Vec<u32>, usize) {
+    let width = column.values.len() as u64 + 1;
+    let most = codes.iter().max().map_or(0, |most| u64::from(*most) + 1);
     let mut seen = Seen::new(most.saturating_mul(width));
     let (mut paired, mut last) = (vec![0; codes.len()], (u64::MAX, 0));
-    for row in (0..wanted.len()).filter(|row| wanted[*row]) {
-        let pair = u64::from(codes[row]) * width as u64 + u64::from(column.codes[row]);
-        if pair != last.0 {
-            last = (pair, seen.code(pair)); // in what is sorted the next pair is mostly the same
+    for (((code, more), wanted), found) in codes.iter().zip(&column.codes).zip(wanted).zip(&mut paired) {
+        if *wanted {
+            let pair = u64::from(*code).wrapping_mul(width).wrapping_add(u64::from(*more));
+            if pair != last.0 {
+                last = (pair, seen.code(pair)); // in what is sorted the next pair is mostly the same
+            }
+            *found = last.1;
         }
-        paired[row] = last.1;
     }
     (paired, seen.count as usize)
 }
@@ -71,8 +81,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(pairs: usize) -> Seen {
-        let table = if pairs <= TABLE_MAX { vec![u32::MAX; pairs] } else { Vec::new() };
+    fn new(pairs: u64) -> Seen {
+        let table = if pairs <= TABLE_MAX { vec![u32::MAX; pairs as usize] } else { Vec::new() };
         Seen { table, map: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)), count: 0 }
     }
 

@@ -1,13 +1,20 @@
 //! Parquet's hybrid of runs and packed bits, which dictionary codes and definition levels are written in.
 
-/// `count` numbers of `bits` bits each; None when the bytes end before.
-pub fn decode(mut bytes: &[u8], bits: u32, count: usize) -> Option<Vec<u32>> {
-    let mut out = Vec::with_capacity(count);
-    while out.len() < count {
-        let left = count - out.len();
+/// `count` numbers of `bits` bits each, as what `cast` makes of them; None when the bytes end before.
+pub fn decode<T: Copy + Default>(mut bytes: &[u8], bits: u32, count: usize, cast: impl Fn(u64) -> T) -> Option<Vec<T>> {
+    let (mut out, mut at) = (vec![T::default(); count], 0);
+    while at < count {
         match next(&mut bytes, bits)? {
-            Part::Run(value, length) => out.resize(out.len() + length.min(left), value),
-            Part::Packed(packed, length) => unpack(packed, bits, length.min(left), |number| out.push(number as u32)),
+            Part::Run(value, length) => {
+                let end = count.min(at.saturating_add(length));
+                out[at..end].fill(cast(u64::from(value)));
+                at = end;
+            }
+            Part::Packed(packed, length) => {
+                let end = count.min(at.saturating_add(length));
+                unpack(packed, bits, &mut out[at..end], &cast);
+                at = end;
+            }
         }
     }
     Some(out)
@@ -60,19 +67,37 @@ pub fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// Call `visit` with the first `count` numbers of `bits` bits, at most 64, which stand in `packed` without gaps; missing bytes are zeros.
-#[inline]
-pub fn unpack(packed: &[u8], bits: u32, count: usize, mut visit: impl FnMut(u64)) {
-    let (bits, mask) = (bits as usize, if bits == 64 { u64::MAX } else { (1 << bits) - 1 });
-    for number in 0..count {
+/// Fill `out` with numbers of `bits` bits, at most 64, which stand in `packed` without gaps; missing bytes are zeros.
+pub fn unpack<T: Copy>(packed: &[u8], bits: u32, out: &mut [T], cast: impl Fn(u64) -> T) {
+    let done = eights(packed, bits, out, &cast);
+    let (bits, mask) = (bits as usize, if bits >= 64 { u64::MAX } else { (1 << bits) - 1 });
+    for (number, value) in out.iter_mut().enumerate().skip(done) {
         let (byte, shift) = (number * bits / 8, number * bits % 8);
-        let value = match packed.get(byte..byte + 8).and_then(|eight| eight.first_chunk::<8>()) {
-            Some(eight) => u64::from_le_bytes(*eight) >> shift,
-            None => packed.get(byte..).unwrap_or_default().iter().take(8).rev().fold(0, |all, one| all << 8 | u64::from(*one)) >> shift,
-        };
-        let over = if shift + bits > 64 { u64::from(packed.get(byte + 8).copied().unwrap_or(0)) << (64 - shift) } else { 0 };
-        visit((value | over) & mask);
+        let bytes = packed.get(byte..).unwrap_or_default().iter().take(9).rev();
+        let word = bytes.fold(0_u128, |word, byte| word << 8 | u128::from(*byte)) >> shift;
+        *value = cast(word as u64 & mask);
     }
+}
+
+/// As many eights of numbers as have eight bytes behind them; how many numbers that were. For each width there is code of its own.
+fn eights<T: Copy>(packed: &[u8], bits: u32, out: &mut [T], cast: &impl Fn(u64) -> T) -> usize {
+    macro_rules! widths {
+        ($($width:literal)*) => { match bits { $($width => eights_of::<$width, T>(packed, out, cast),)* _ => 0 } };
+    }
+    widths!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40)
+}
+
+fn eights_of<const BITS: usize, T: Copy>(packed: &[u8], out: &mut [T], cast: &impl Fn(u64) -> T) -> usize {
+    let mut done = 0;
+    for (eight, number) in out.as_chunks_mut::<8>().0.iter_mut().zip(0..) {
+        let Some(bytes) = packed.get(number * BITS..number * BITS + BITS + 8) else { break };
+        for (place, value) in eight.iter_mut().enumerate() {
+            let word = bytes[place * BITS / 8..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
+            *value = cast(word >> (place * BITS % 8) & ((1 << BITS) - 1));
+        }
+        done += 8;
+    }
+    done
 }
 
 #[cfg(test)]
@@ -92,8 +117,8 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out(numbers in prop::collection::vec(any::<u64>(), 0..70), bits in 0..=64_u32) {
             let numbers: Vec<u64> = numbers.iter().map(|number| if bits == 64 { *number } else { number & ((1 << bits) - 1) }).collect();
-            let mut found = Vec::new();
-            unpack(&pack(&numbers, bits), bits, numbers.len(), |number| found.push(number));
+            let mut found = vec![0; numbers.len()];
+            unpack(&pack(&numbers, bits), bits, &mut found, |number| number);
             prop_assert_eq!(found, numbers);
         }
 
@@ -107,13 +132,13 @@ mod tests {
                 bytes.extend(if packed { pack(&numbers, 7) } else { vec![value as u8] });
                 wanted.extend(numbers.iter().map(|number| *number as u32));
             }
-            prop_assert_eq!(decode(&bytes, 7, wanted.len()), Some(wanted.clone()));
-            prop_assert_eq!(decode(&bytes, 7, wanted.len() + 1), None);
+            prop_assert_eq!(decode(&bytes, 7, wanted.len(), |number| number as u32), Some(wanted.clone()));
+            prop_assert_eq!(decode(&bytes, 7, wanted.len() + 1, |number| number as u32), None);
         }
 
         #[test]
         fn broken_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..60), bits in 0..40_u32) {
-            decode(&bytes, bits, 100);
+            decode(&bytes, bits, 100, |number| number != 0);
             only(&bytes, bits, 100);
         }
     }

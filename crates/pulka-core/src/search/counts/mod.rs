@@ -56,13 +56,16 @@ pub struct Counts {
     read: Arc<AtomicU64>,
     done: AtomicUsize,
     bytes: AtomicUsize,
+    rows: AtomicUsize,
+    found: AtomicUsize,
     bytes_max: usize,
 }
 
 impl Counts {
     /// `bytes_max` bounds what is found.
     pub fn new(requests: Vec<Request>, bytes_max: usize, threads: usize) -> Counts {
-        Counts { requests, threads, watch: Watch::new(bytes_max), read: Arc::default(), done: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+        let none = AtomicUsize::default;
+        Counts { requests, threads, watch: Watch::new(bytes_max), read: Arc::default(), done: none(), bytes: none(), rows: none(), found: none(), bytes_max }
     }
 
     pub fn cancel(&self) {
@@ -103,6 +106,13 @@ impl Counts {
         Ok(batches)
     }
 
+    /// Whether hardly any rows are alike.
+    fn is_vain(&self, found: usize, rows: usize) -> bool {
+        let found = self.found.fetch_add(found, Ordering::Relaxed).saturating_add(found);
+        let rows = self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
+        self.watch.stop(found, rows)
+    }
+
     /// Stop when all row groups together will be too much.
     fn foresee(&self, groups: usize, found: Option<&RecordBatch>) {
         let bytes = found.map_or(0, |batch| batch.get_array_memory_size() + ROW_BYTES * batch.num_rows());
@@ -133,7 +143,7 @@ impl Counts {
         }
         let (columns, codes): (Vec<usize>, Vec<Coded>) = keys.into_iter().unzip();
         let found = groups::groups(&codes, &wanted);
-        if found.rows.is_empty() || self.watch.stop(found.rows.len(), wanted.iter().filter(|wanted| **wanted).count()) {
+        if found.rows.is_empty() || self.is_vain(found.rows.len(), pages::count(&wanted)) {
             return Ok(None);
         }
         witnesses.retain(|(column, _)| request.witnesses.iter().any(|name| fragment.column(name) == Some(*column)));

@@ -66,6 +66,11 @@ impl Page {
     }
 }
 
+/// How many are true.
+pub fn count(rows: &[bool]) -> usize {
+    rows.chunks(128).map(|some| usize::from(some.iter().fold(0_u8, |count, one| count.wrapping_add(u8::from(*one))))).sum()
+}
+
 /// A column of a row group, page by page.
 pub struct Chunk {
     reader: SerializedPageReader<Source>,
@@ -73,6 +78,8 @@ pub struct Chunk {
     optional: bool,
     ranges: std::vec::IntoIter<Range<usize>>,
     pub dictionary: Option<Values>,
+    /// Only which rows are null is asked for.
+    pub levels_only: bool,
 }
 
 impl Chunk {
@@ -91,7 +98,7 @@ impl Chunk {
             Some(_) => reader.get_next_page()?.map(|page| plain(kind, page.buffer(), page.num_values() as usize)).transpose()?,
             None => None,
         };
-        Ok(Chunk { reader, kind, optional: descriptor.max_def_level() == 1, ranges: ranges.into_iter(), dictionary })
+        Ok(Chunk { reader, kind, optional: descriptor.max_def_level() == 1, ranges: ranges.into_iter(), dictionary, levels_only: false })
     }
 
     /// The next page with a row of which `wanted` is true.
@@ -113,12 +120,12 @@ impl Chunk {
         }
         let present = match levels {
             Some(levels) if hybrid::only(levels, 1, rows.len()) != Some(1) => {
-                Some(hybrid::decode(levels, 1, rows.len()).ok_or_else(unknown)?.iter().map(|level| *level == 1).collect::<Vec<bool>>())
+                Some(hybrid::decode(levels, 1, rows.len(), |level| level == 1).ok_or_else(unknown)?)
             }
             _ => None,
         };
-        let count = present.as_ref().map_or(rows.len(), |present| present.iter().filter(|one| **one).count());
-        let held = self.held(page, values, count)?;
+        let held_rows = present.as_ref().map_or(rows.len(), |present| count(present));
+        let held = if self.levels_only { Held::Codes(Vec::new()) } else { self.held(page, values, held_rows)? };
         Ok(Page { rows, present, held })
     }
 
@@ -165,7 +172,7 @@ fn codes(bytes: &[u8], count: usize, known: usize) -> Result<Held> {
     if let Some(code) = hybrid::only(bytes, bits, count).filter(|code| (*code as usize) < known) {
         return Ok(Held::Code(code));
     }
-    let codes = hybrid::decode(bytes, bits, count).ok_or_else(unknown)?;
+    let codes = hybrid::decode(bytes, bits, count, |code| code as u32).ok_or_else(unknown)?;
     match codes.iter().max() {
         Some(most) if *most as usize >= known => Err(unknown()),
         _ => Ok(Held::Codes(codes)),

@@ -26,6 +26,8 @@ COUNTS = "\x1frows"
 Alike = tuple[str, Any]
 """What makes values count alike, as `pulka._native.Counts` takes it."""
 EQUAL: Alike = ("equal", None)
+ABOUT: Alike = ("about", None)
+"""One float stands for all that are about the same: it may fail a test that they pass, so there must be none."""
 _UNITS_NS = {"second": 10**9, "minute": 60 * 10**9, "hour": 3600 * 10**9, "day": 86400 * 10**9}
 _INTERVAL = re.compile(r"months: 0, days: 0, nanoseconds: (\d+) ")
 _PERCENTILE = re.compile(rf"approx_percentile_cont_with_weight\(\w+\.(.+?), .*{COUNTS}.*, Float64\([\d.]+\)\)")
@@ -60,7 +62,9 @@ def counted(session: SessionContext, sql: str, frame: DataFrame, table: LogicalT
     if again is None or _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
         return None
     needed = _needed(below, frozenset(columns)) | exact.open
-    return Counted(weighted, {path: _alike(path, [*groups, *aggregates], exact.open, table) for path in needed}, exact)
+    tested = {one.path for one in exact.tests if one.kind != "null"}
+    keys = {path: EQUAL if path in exact.open else _alike(path, [*groups, *aggregates], table) for path in needed}
+    return Counted(weighted, {path: EQUAL if alike == ABOUT and path in tested else alike for path, alike in keys.items()}, exact)
 
 
 def empty(table: LogicalTable) -> pa.RecordBatch:
@@ -103,10 +107,8 @@ def _is_enough(aggregate: str) -> bool:
     return weighs or aggregate.startswith(_INDIFFERENT)
 
 
-def _alike(path: str, expressions: list[Expr], open_: frozenset[str], table: LogicalTable) -> Alike:
+def _alike(path: str, expressions: list[Expr], table: LogicalTable) -> Alike:
     """What makes values of a field count alike: the one thing that all expressions ask of it, else equality."""
-    if path in open_:
-        return EQUAL
     found = {_asked(one, table.fields[path].type) for one in expressions if path in str(one.canonical_name())}
     [(column, alike)] = found if len(found) == 1 else {("", EQUAL)}
     return alike if column == path else EQUAL
@@ -118,7 +120,7 @@ def _asked(expression: Expr, kind: str) -> tuple[str, Alike]:
         expression = expression.to_variant().expr()
     percentile = _PERCENTILE.fullmatch(str(expression.canonical_name()))
     if percentile and kind == "f64":
-        return percentile[1], ("about", None)
+        return percentile[1], ABOUT
     if expression.variant_name() != "ScalarFunction":
         return "", EQUAL
     match str(expression.rex_call_operator()), expression.rex_call_operands():

@@ -3,6 +3,7 @@
 use ahash::RandomState;
 use hashbrown::HashTable;
 
+use super::exact::Exact;
 use super::pages::{Chunk, Held, Page, Values};
 use crate::fragment::Result;
 use crate::search::fragment::Fragment;
@@ -22,6 +23,11 @@ pub enum Alike {
 
 /// Bits of a float that tell sign, power of two and its 1024th part.
 const ABOUT_BITS: u32 = 52 - 10;
+
+/// Floats below have few enough digits to be whole numbers as they are.
+const MODERATE: f64 = (1_u64 << 40) as f64;
+/// Keys that are looked up without hashing.
+const NEAR: usize = 1 << 16;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +89,7 @@ impl Known {
 /// The codes of a column where `wanted` is true; None when the watch says stop.
 pub fn coded(fragment: &Fragment, group: usize, column: usize, alike: Alike, wanted: &[bool], watch: &Watch) -> Result<Option<Coded>> {
     let mut chunk = Chunk::open(fragment, group, column)?;
-    let mut coder = Coder { alike, hasher: RandomState::with_seeds(1, 2, 3, 4), known: Known::default(), table: HashTable::new(), tabled: 0, last: (1, 0, 0) };
+    let mut coder = Coder { alike, hasher: RandomState::with_seeds(1, 2, 3, 4), known: Known::default(), table: HashTable::new(), keys: Vec::new(), near: Vec::new(), base: 0, last: (1, 0, 0) };
     let in_dictionary = chunk.dictionary.as_ref().map(|values| coder.dictionary(values)).unwrap_or_default();
     let (mut codes, mut only) = (Vec::new(), None);
     while let Some(page) = chunk.next(wanted)? {
@@ -101,11 +107,30 @@ pub fn coded(fragment: &Fragment, group: usize, column: usize, alike: Alike, wan
             codes = vec![only.unwrap_or(0); wanted.len()];
         }
         coder.page(&page, &in_dictionary, &mut codes);
-        if watch.stop(coder.tabled, page.rows.end) {
+        if watch.stop(coder.keys.len(), page.rows.end) {
             return Ok(None);
         }
     }
     Ok(Some(Coded { codes, only: only.unwrap_or(0), values: coder.known }))
+}
+
+impl Coded {
+    /// Leave of the `wanted` rows those whose value passes.
+    pub fn filter(&self, tests: &[&Exact], wanted: &mut [bool]) {
+        let mut passing = vec![true; self.values.len()];
+        for test in tests {
+            match () {
+                () if !self.values.integers.is_empty() => test.integers(&self.values.integers, &mut passing),
+                () if !self.values.floats.is_empty() => test.floats(&self.values.floats, &mut passing),
+                () => passing.iter_mut().enumerate().for_each(|(at, passes)| *passes &= test.text(self.values.text(at))),
+            }
+        }
+        passing.insert(0, tests.iter().all(|test| test.null()));
+        if self.codes.is_empty() && !passing[self.only as usize] {
+            wanted.fill(false);
+        }
+        wanted.iter_mut().zip(&self.codes).for_each(|(wanted, code)| *wanted &= passing[*code as usize]);
+    }
 }
 
 struct Coder {
@@ -113,8 +138,11 @@ struct Coder {
     hasher: RandomState,
     known: Known,
     table: HashTable<u32>,
-    /// So many of `known` are in the table.
-    tabled: usize,
+    /// Of each of `known` that is in the table, which are all that came first, what makes it alike to others; of texts 0.
+    keys: Vec<u64>,
+    /// Codes by the key less `base`, 0 where there is none yet: a short way for keys that lie together.
+    near: Vec<u32>,
+    base: u64,
     /// The last integers that had one code, both bounds included, and that code.
     last: (i64, i64, u32),
 }
@@ -131,6 +159,7 @@ impl Coder {
 
     fn page(&mut self, page: &Page, in_dictionary: &[u32], codes: &mut [u32]) {
         match &page.held {
+            Held::Nothing => {}
             Held::Code(code) => page.rows_with_values().for_each(|row| codes[row] = in_dictionary[*code as usize]),
             Held::Codes(held) if page.present.is_none() && self.alike == Alike::Equal => {
                 codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = at.wrapping_add(1));
@@ -157,60 +186,78 @@ impl Coder {
     }
 
     fn code(&mut self, values: &Values, at: usize) -> u32 {
-        for place in self.tabled..self.known.len() {
-            let hash = self.hash(place);
-            let (hasher, known, alike) = (&self.hasher, &self.known, self.alike);
-            self.table.insert_unique(hash, place as u32, |place| hash_of(hasher, known, alike, *place as usize));
+        match values {
+            Values::Texts(texts) => self.of_text(texts.get(at)),
+            Values::Integers(integers) => self.of_key(integer_key(integers[at], self.alike), values, at),
+            Values::Floats(floats) => self.of_key(float_key(floats[at], self.alike), values, at),
         }
-        let key = key(values, at, self.alike);
-        let hash = match values {
-            Values::Texts(texts) => self.hasher.hash_one(texts.get(at)),
-            _ => self.hasher.hash_one(key),
+    }
+
+    fn of_key(&mut self, key: u64, values: &Values, at: usize) -> u32 {
+        let place = key.wrapping_sub(self.base) as usize;
+        if let Some(code) = self.near.get(place).filter(|code| **code != 0) {
+            return *code;
+        }
+        self.enter_dictionary();
+        let hash = self.hasher.hash_one(key);
+        let code = match self.table.find(hash, |place| self.keys[*place as usize] == key) {
+            Some(place) => place + 1,
+            None => {
+                self.known.push(values, at);
+                if let (Alike::About, Some(value)) = (self.alike, self.known.floats.last_mut()) {
+                    *value = about(*value);
+                }
+                self.keys.push(key);
+                let (hasher, keys) = (&self.hasher, &self.keys);
+                self.table.insert_unique(hash, keys.len() as u32 - 1, |place| hasher.hash_one(keys[*place as usize]));
+                keys.len() as u32
+            }
         };
-        let known = &self.known;
-        let same = |place: &u32| match values {
-            Values::Texts(texts) => known.text(*place as usize) == texts.get(at),
-            _ => known_key(known, *place as usize, self.alike) == key,
-        };
-        if let Some(place) = self.table.find(hash, same) {
+        self.note_near(key, code);
+        code
+    }
+
+    fn note_near(&mut self, key: u64, code: u32) {
+        if self.near.is_empty() && self.alike != Alike::Equal {
+            (self.near, self.base) = (vec![0; NEAR], key.wrapping_sub(NEAR as u64 / 2));
+        }
+        if let Some(near) = self.near.get_mut(key.wrapping_sub(self.base) as usize) {
+            *near = code;
+        }
+    }
+
+    fn of_text(&mut self, text: &[u8]) -> u32 {
+        self.enter_dictionary();
+        let hash = self.hasher.hash_one(text);
+        if let Some(place) = self.table.find(hash, |place| self.known.text(*place as usize) == text) {
             return place + 1;
         }
-        self.known.push(values, at);
-        let (hasher, known, alike) = (&self.hasher, &self.known, self.alike);
-        self.table.insert_unique(hash, known.len() as u32 - 1, |place| hash_of(hasher, known, alike, *place as usize));
-        self.tabled = known.len();
-        self.tabled as u32
+        self.known.texts.extend_from_slice(text);
+        self.known.ends.push(self.known.texts.len());
+        self.keys.push(0);
+        let (hasher, known) = (&self.hasher, &self.known);
+        self.table.insert_unique(hash, known.len() as u32 - 1, |place| hasher.hash_one(known.text(*place as usize)));
+        known.len() as u32
     }
 
-    fn hash(&self, place: usize) -> u64 {
-        hash_of(&self.hasher, &self.known, self.alike, place)
-    }
-}
-
-fn hash_of(hasher: &RandomState, known: &Known, alike: Alike, place: usize) -> u64 {
-    if known.ends.is_empty() { hasher.hash_one(known_key(known, place, alike)) } else { hasher.hash_one(known.text(place)) }
-}
-
-fn known_key(known: &Known, place: usize, alike: Alike) -> u64 {
-    match known.integers.get(place) {
-        Some(value) => of_integer(*value, alike),
-        None => of_float(known.floats[place], alike),
-    }
-}
-
-fn key(values: &Values, at: usize, alike: Alike) -> u64 {
-    match values {
-        Values::Integers(values) => of_integer(values[at], alike),
-        Values::Floats(values) => of_float(values[at], alike),
-        Values::Texts(_) => 0,
+    /// Values of the dictionary come into the table when one that is in none is met.
+    fn enter_dictionary(&mut self) {
+        for place in self.keys.len()..self.known.len() {
+            let key = match (self.known.integers.get(place), self.known.floats.get(place)) {
+                (Some(value), _) => integer_key(*value, self.alike),
+                (_, Some(value)) => float_key(*value, self.alike),
+                _ => 0,
+            };
+            self.keys.push(key);
+            let hash = hash_of(&self.hasher, &self.known, &self.keys, place);
+            let (hasher, known, keys) = (&self.hasher, &self.known, &self.keys);
+            self.table.insert_unique(hash, place as u32, |place| hash_of(hasher, known, keys, *place as usize));
+        }
     }
 }
 
-fn of_integer(value: i64, alike: Alike) -> u64 {
-    match alike {
-        Alike::Every(width) if width > 0 => value.div_euclid(width) as u64,
-        _ => value as u64,
-    }
+fn hash_of(hasher: &RandomState, known: &Known, keys: &[u64], place: usize) -> u64 {
+    if known.ends.is_empty() { hasher.hash_one(keys[place]) } else { hasher.hash_one(known.text(place)) }
 }
 
 /// The integers that are alike to one.
@@ -224,10 +271,34 @@ fn around(value: i64, alike: Alike) -> (i64, i64) {
     }
 }
 
-fn of_float(value: f64, alike: Alike) -> u64 {
+fn integer_key(value: i64, alike: Alike) -> u64 {
     match alike {
-        Alike::Floor(width) => (value / width).floor().to_bits(),
+        Alike::Every(width) if width > 0 => value.div_euclid(width) as u64,
+        _ => value as u64,
+    }
+}
+
+fn float_key(value: f64, alike: Alike) -> u64 {
+    match alike {
+        Alike::Floor(width) => floor_key(value / width),
         Alike::About if value.is_finite() => value.to_bits() >> ABOUT_BITS,
         _ => value.to_bits(),
+    }
+}
+
+/// The one float that stands for all that are about the same.
+fn about(value: f64) -> f64 {
+    match value.is_finite() {
+        true => f64::from_bits((value.to_bits() >> ABOUT_BITS << 1 | 1) << (ABOUT_BITS - 1)),
+        false => value,
+    }
+}
+
+/// Floors of moderate size are told without a call, and are no bits of a large one.
+fn floor_key(value: f64) -> u64 {
+    let whole = value as i64;
+    match value.abs() < MODERATE && value.to_bits() != (-0.0_f64).to_bits() {
+        true => whole.wrapping_sub(i64::from(whole as f64 > value)) as u64,
+        false => value.floor().to_bits(),
     }
 }

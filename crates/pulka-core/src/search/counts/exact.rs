@@ -147,6 +147,11 @@ impl TextTest {
         self.finders.iter().map(|finder| finder.needle().len()).min().unwrap_or(0)
     }
 
+    /// Of which texts a page must have at least one; nothing when that is not known, or not in the bytes as they are.
+    pub fn sought(&self) -> &[Finder<'static>] {
+        if self.fold { &[] } else { &self.finders }
+    }
+
     pub fn matches(&self, value: &[u8]) -> bool {
         match &self.matcher {
             Matcher::Found => self.finders.is_empty() || self.finders.iter().any(|finder| finder.find(value).is_some()),

@@ -1,7 +1,7 @@
 //! Rows that pass the tests of one column.
 
 use super::codes::Value;
-use super::exact::Exact;
+use super::exact::{Exact, TextTest};
 use super::pages::{Chunk, Held, Page, Texts, Values, count};
 use crate::fragment::Result;
 use crate::search::fragment::Fragment;
@@ -14,6 +14,7 @@ const WHOLE_PAGE_SHARE: usize = 16;
 pub fn filter(fragment: &Fragment, group: usize, column: usize, tests: &[&Exact], wanted: &mut [bool], watch: &Watch) -> Result<Option<Value>> {
     let mut chunk = Chunk::open(fragment, group, column)?;
     chunk.levels_only = tests.iter().all(|test| test.null());
+    chunk.sought = leading(tests).map(|test| test.sought().to_vec()).unwrap_or_default();
     let in_dictionary: Vec<bool> = chunk.dictionary.as_ref().map(|values| passes(values, tests, |_| true)).unwrap_or_default();
     let mut first = None;
     while let Some(page) = chunk.next(wanted)? {
@@ -37,6 +38,7 @@ fn keep(page: &Page, in_dictionary: &[bool], tests: &[&Exact], wanted: &mut [boo
             Some(present) => rows.iter_mut().zip(present).for_each(|(row, present)| *row &= !present),
             None => rows.fill(false),
         },
+        (Held::Nothing, _) => rows.fill(false),
         (Held::Code(code), None) if in_dictionary[*code as usize] => {}
         (Held::Code(_), None) => rows.fill(false),
         (Held::Code(code), Some(present)) => {
@@ -70,7 +72,7 @@ fn spread(rows: &mut [bool], present: &[bool], mut passing: impl Iterator<Item =
 
 fn value(page: &Page, dictionary: Option<&Values>, at: Option<usize>) -> Value {
     match (&page.held, at) {
-        (_, None) => Value::Null,
+        (_, None) | (Held::Nothing, _) => Value::Null,
         (Held::Code(code), _) => dictionary.map_or(Value::Null, |values| Value::of(values, *code as usize)),
         (Held::Codes(codes), Some(at)) => dictionary.map_or(Value::Null, |values| Value::of(values, codes[at] as usize)),
         (Held::Values(values), Some(at)) => Value::of(values, at),
@@ -91,13 +93,18 @@ fn all(values: usize, tests: &[&Exact], pass: impl Fn(&Exact, &mut [bool])) -> V
     passing
 }
 
-/// The test with the longest needle goes first, over the whole page.
+/// The test with the longest needle.
+fn leading<'a>(tests: &[&'a Exact]) -> Option<&'a TextTest> {
+    let texts = tests.iter().filter_map(|test| if let Exact::Text(test) = test { Some(test) } else { None });
+    texts.max_by_key(|test| test.needle_bytes())
+}
+
+/// The leading test goes over the whole page.
 fn texts_pass(texts: &Texts, tests: &[&Exact], wanted: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut found = vec![false; texts.places.len()];
-    let leading = tests.iter().filter_map(|test| if let Exact::Text(test) = test { Some(test) } else { None }).max_by_key(|test| test.needle_bytes());
     let pass = |at: usize| tests.iter().all(|test| test.text(texts.get(at)));
     let few = (0..found.len()).filter(|at| wanted(*at)).count() * WHOLE_PAGE_SHARE < found.len();
-    match leading {
+    match leading(tests) {
         Some(test) if !few && tests.len() == 1 => test.find(texts, wanted, &mut found),
         Some(test) if !few => {
             test.find(texts, wanted, &mut found);

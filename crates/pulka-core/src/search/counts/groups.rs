@@ -10,6 +10,9 @@ use super::pages::count;
 /// Of pairs of codes that are no more than this, a table says what they have become.
 const TABLE_MAX: u64 = 1 << 20;
 
+/// Rows that are looked at together.
+const PIECE: usize = 64;
+
 /// Per group, a row of it and how many there are.
 #[derive(Default)]
 pub struct Groups {
@@ -39,21 +42,32 @@ fn one(wanted: &[bool]) -> Groups {
 /// The groups of rows by codes below `most`. In what is sorted a code comes many times in a row.
 fn counted(wanted: &[bool], codes: &[u32], most: usize) -> Groups {
     let (mut counts, mut firsts) = (vec![0_u32; most], vec![0_u32; most]);
-    let (mut run, mut last) = (0_u32, 0);
-    for (row, (code, wanted)) in codes.iter().zip(wanted).enumerate() {
-        if *wanted && *code == last && run > 0 {
-            run = run.wrapping_add(1);
-        } else if *wanted {
-            counts[last as usize] += run;
-            (run, last) = (1, *code);
-            if counts[last as usize] == 0 {
-                firsts[last as usize] = row as u32;
+    let (mut run, mut last) = (0_u32, 0_usize);
+    each(wanted, |row| {
+        let code = codes[row] as usize;
+        if code != last || run == 0 {
+            counts[last] += run;
+            (run, last) = (0, code);
+            if counts[code] == 0 {
+                firsts[code] = row as u32;
             }
         }
-    }
-    counts[last as usize] += run;
+        run = run.wrapping_add(1);
+    });
+    counts[last] += run;
     let met = || (0..most).filter(|code| counts[*code] > 0);
     Groups { rows: met().map(|code| firsts[code] as usize).collect(), counts: met().map(|code| i64::from(counts[code])).collect() }
+}
+
+/// Call `visit` with the `wanted` rows. Mostly none or all of many neighbours are wanted.
+fn each(wanted: &[bool], mut visit: impl FnMut(usize)) {
+    for (some, start) in wanted.chunks(PIECE).zip((0..).step_by(PIECE)) {
+        if some.iter().fold(true, |all, one| all & one) {
+            (start..start + some.len()).for_each(&mut visit);
+        } else if some.iter().fold(false, |any, one| any | one) {
+            (start..).zip(some).filter(|(_, wanted)| **wanted).for_each(|(row, _)| visit(row));
+        }
+    }
 }
 
 /// One code for each pair of codes that occurs, and how many there are.
@@ -62,15 +76,13 @@ fn paired(codes: &[u32], column: &Coded, wanted: &[bool]) -> (Vec<u32>, usize) {
     let most = codes.iter().max().map_or(0, |most| u64::from(*most) + 1);
     let mut seen = Seen::new(most.saturating_mul(width));
     let (mut paired, mut last) = (vec![0; codes.len()], (u64::MAX, 0));
-    for (((code, more), wanted), found) in codes.iter().zip(&column.codes).zip(wanted).zip(&mut paired) {
-        if *wanted {
-            let pair = u64::from(*code).wrapping_mul(width).wrapping_add(u64::from(*more));
-            if pair != last.0 {
-                last = (pair, seen.code(pair)); // in what is sorted the next pair is mostly the same
-            }
-            *found = last.1;
+    each(wanted, |row| {
+        let pair = u64::from(codes[row]).wrapping_mul(width).wrapping_add(u64::from(column.codes[row]));
+        if pair != last.0 {
+            last = (pair, seen.code(pair)); // in what is sorted the next pair is mostly the same
         }
-    }
+        paired[row] = last.1;
+    });
     (paired, seen.count as usize)
 }
 

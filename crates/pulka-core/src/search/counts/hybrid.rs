@@ -34,7 +34,14 @@ enum Part<'a> {
 }
 
 fn next<'a>(bytes: &mut &'a [u8], bits: u32) -> Option<Part<'a>> {
-    let header = varint(bytes)? as usize;
+    let header = match bytes {
+        [first, rest @ ..] if *first < 0x80 => {
+            let header = usize::from(*first); // nearly all are short
+            *bytes = rest;
+            header
+        }
+        _ => varint(bytes)? as usize,
+    };
     if header >> 1 == 0 || bits > 32 {
         return None;
     }

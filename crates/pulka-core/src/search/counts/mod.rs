@@ -11,6 +11,7 @@ pub mod exact;
 mod filter;
 mod groups;
 mod hybrid;
+mod merge;
 mod output;
 mod pages;
 
@@ -35,6 +36,9 @@ use crate::fragment::Result;
 const ROW_BYTES: usize = 16;
 /// Row groups after which it is foreseen how much will be found.
 const SAMPLE_GROUPS: usize = 4;
+
+/// Rows that tell whether rows are alike at all.
+const SAMPLE_ROWS: usize = 1 << 12;
 
 /// What to count in one fragment. A column that the file lacks is left out, with all that is asked of it.
 pub struct Request {
@@ -84,6 +88,9 @@ impl Counts {
                 break;
             }
         }
+        if self.requests.iter().flat_map(|request| &request.keys).any(|(_, alike)| *alike == Alike::About) && !self.watch.stopped() {
+            batches = merge::merged(batches)?; // what is nearly the same is the same in all row groups
+        }
         answer.cancelled = self.watch.cancelled();
         answer.bytes_read = self.read.load(Ordering::Relaxed);
         answer.rows = batches.iter().flatten().map(RecordBatch::num_rows).sum();
@@ -110,7 +117,10 @@ impl Counts {
     fn is_vain(&self, found: usize, rows: usize) -> bool {
         let found = self.found.fetch_add(found, Ordering::Relaxed).saturating_add(found);
         let rows = self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
-        self.watch.stop(found, rows)
+        if rows >= SAMPLE_ROWS && found > rows / 2 {
+            self.watch.hold(usize::MAX);
+        }
+        self.watch.stopped()
     }
 
     /// Stop when all row groups together will be too much.
@@ -126,19 +136,27 @@ impl Counts {
     fn group(&self, request: &Request, fragment: &Fragment, group: usize, rows: &Rows) -> Result<Option<RecordBatch>> {
         let mut wanted = vec![false; fragment.group_rows(group)];
         rows.ranges().for_each(|range| wanted[range].fill(true));
-        let mut witnesses: Vec<(usize, Value)> = Vec::new();
+        let (mut witnesses, mut keys) = (Vec::<(usize, Value)>::new(), Vec::<(usize, Coded)>::new());
+        let alike = |column: usize| request.keys.iter().find(|(name, _)| fragment.column(name) == Some(column)).map(|(_, alike)| *alike);
         for (column, tests) in tested(request, fragment, group) {
+            if alike(column) == Some(Alike::Equal) && fragment.is_dictionary(group, column) {
+                let Some(key) = coded(fragment, group, column, Alike::Equal, &wanted, &self.watch)? else { return Ok(None) };
+                key.filter(&tests, &mut wanted);
+                keys.push((column, key));
+                continue;
+            }
             match filter::filter(fragment, group, column, &tests, &mut wanted, &self.watch)? {
                 Some(value) => witnesses.push((column, value)),
                 None => return Ok(None),
             }
         }
-        let mut keys: Vec<(usize, Coded)> = Vec::new();
         for (name, alike) in &request.keys {
             let Some(column) = fragment.column(name) else { continue };
-            match coded(fragment, group, column, *alike, &wanted, &self.watch)? {
-                Some(key) => keys.push((column, key)),
-                None => return Ok(None),
+            if keys.iter().all(|(known, _)| *known != column) {
+                match coded(fragment, group, column, *alike, &wanted, &self.watch)? {
+                    Some(key) => keys.push((column, key)),
+                    None => return Ok(None),
+                }
             }
         }
         let (columns, codes): (Vec<usize>, Vec<Coded>) = keys.into_iter().unzip();

@@ -42,6 +42,7 @@ pub fn value(fragment: &Fragment, group: usize, column: usize, row: usize) -> Re
     let Some(at) = page.rows_with_values().position(|one| one == row) else { return Ok(Value::Null) };
     let dictionary = || chunk.dictionary.as_ref().ok_or_else(unknown);
     Ok(match &page.held {
+        Held::Nothing => Value::Null,
         Held::Code(code) => Value::of(dictionary()?, *code as usize),
         Held::Codes(codes) => Value::of(dictionary()?, codes[at] as usize),
         Held::Values(values) => Value::of(values, at),

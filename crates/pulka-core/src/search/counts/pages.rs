@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::{Page as Raw, PageReader};
 use parquet::file::serialized_reader::SerializedPageReader;
@@ -49,6 +50,8 @@ pub enum Held {
     Codes(Vec<u32>),
     /// One place in the dictionary for all.
     Code(u32),
+    /// No text that is sought.
+    Nothing,
     Values(Values),
 }
 
@@ -80,6 +83,8 @@ pub struct Chunk {
     pub dictionary: Option<Values>,
     /// Only which rows are null is asked for.
     pub levels_only: bool,
+    /// Texts of which a page has at least one, or is not decoded further.
+    pub sought: Vec<Finder<'static>>,
 }
 
 impl Chunk {
@@ -98,7 +103,7 @@ impl Chunk {
             Some(_) => reader.get_next_page()?.map(|page| plain(kind, page.buffer(), page.num_values() as usize)).transpose()?,
             None => None,
         };
-        Ok(Chunk { reader, kind, optional: descriptor.max_def_level() == 1, ranges: ranges.into_iter(), dictionary, levels_only: false })
+        Ok(Chunk { reader, kind, optional: descriptor.max_def_level() == 1, ranges: ranges.into_iter(), dictionary, levels_only: false, sought: Vec::new() })
     }
 
     /// The next page with a row of which `wanted` is true.
@@ -107,10 +112,19 @@ impl Chunk {
             if !wanted.get(rows.clone()).ok_or_else(unknown)?.contains(&true) {
                 self.reader.skip_next_page()?;
             } else if let Some(page) = self.reader.get_next_page()? {
+                if self.lacks(&page) {
+                    return Ok(Some(Page { rows, present: None, held: Held::Nothing }));
+                }
                 return self.decoded(&page, rows).map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// Whether a page has none of what is sought; only these encodings keep each text in one piece.
+    fn lacks(&self, page: &Raw) -> bool {
+        let whole = matches!(page.encoding(), Encoding::PLAIN | Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        whole && !self.sought.is_empty() && self.sought.iter().all(|finder| finder.find(page.buffer()).is_none())
     }
 
     fn decoded(&self, page: &Raw, rows: Range<usize>) -> Result<Page> {

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from datafusion import DataFrame, Expr, SessionContext
 
+from pulka.model.tables import table as definition
 from pulka.query.exact import Exact
 from pulka.query.filters import literal_of, variant_of
 from pulka.query.functions.macros import Macro, Surroundings, expand
@@ -27,7 +28,6 @@ Alike = tuple[str, Any]
 """What makes values count alike, as `pulka._native.Counts` takes it."""
 EQUAL: Alike = ("equal", None)
 ABOUT: Alike = ("about", None)
-"""One float stands for all that are about the same: it may fail a test that they pass, so there must be none."""
 _UNITS_NS = {"second": 10**9, "minute": 60 * 10**9, "hour": 3600 * 10**9, "day": 86400 * 10**9}
 _INTERVAL = re.compile(r"months: 0, days: 0, nanoseconds: (\d+) ")
 _PERCENTILE = re.compile(rf"approx_percentile_cont_with_weight\(\w+\.(.+?), .*{COUNTS}.*, Float64\([\d.]+\)\)")
@@ -62,9 +62,14 @@ def counted(session: SessionContext, sql: str, frame: DataFrame, table: LogicalT
     if again is None or _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
         return None
     needed = _needed(below, frozenset(columns)) | exact.open
-    tested = {one.path for one in exact.tests if one.kind != "null"}
-    keys = {path: EQUAL if path in exact.open else _alike(path, [*groups, *aggregates], table) for path in needed}
-    return Counted(weighted, {path: EQUAL if alike == ABOUT and path in tested else alike for path, alike in keys.items()}, exact)
+    tested = exact.open | {one.path for one in exact.tests if one.kind != "null"}  # one value stands for all that are alike, and might not pass
+    keys = {path: EQUAL if path in tested else _alike(path, [*groups, *aggregates], table) for path in needed}
+    return None if any(alike == EQUAL and _is_unique(path, table) for path, alike in keys.items()) else Counted(weighted, keys, exact)
+
+
+def _is_unique(path: str, table: LogicalTable) -> bool:
+    """Whether values are expected to differ from row to row: times, ids, measured numbers."""
+    return table.fields[path].type in ("timestamp", "f64") or path in definition(table.name).bloom
 
 
 def empty(table: LogicalTable) -> pa.RecordBatch:
@@ -128,9 +133,6 @@ def _asked(expression: Expr, kind: str) -> tuple[str, Alike]:
             return _name(column), ("every", _UNITS_NS[literal_of(unit)])
         case "date_bin", [width, column] if (found := _INTERVAL.search(str(width.canonical_name()))) and int(found[1]) > 0:
             return _name(column), ("every", int(found[1]))
-        case "floor", [divided] if kind == "f64" and divided.variant_name() == "BinaryExpr" and divided.to_variant().op() == "/":
-            width = literal_of(divided.to_variant().right())
-            return (_name(divided.to_variant().left()), ("floor", width)) if isinstance(width, float) else ("", EQUAL)
     return "", EQUAL
 
 

@@ -4,7 +4,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::exact::Exact;
-use super::pages::{Chunk, Held, Page, Values};
+use super::pages::{Chunk, Held, Page, Values, unknown};
 use crate::fragment::Result;
 use crate::search::fragment::Fragment;
 use crate::search::watch::Watch;
@@ -90,14 +90,16 @@ impl Known {
 pub fn coded(fragment: &Fragment, group: usize, column: usize, alike: Alike, wanted: &[bool], watch: &Watch) -> Result<Option<Coded>> {
     let mut chunk = Chunk::open(fragment, group, column)?;
     let mut coder = Coder { alike, hasher: RandomState::with_seeds(1, 2, 3, 4), known: Known::default(), table: HashTable::new(), keys: Vec::new(), near: Vec::new(), base: 0, last: (1, 0, 0) };
-    let in_dictionary = chunk.dictionary.as_ref().map(|values| coder.dictionary(values)).unwrap_or_default();
+    if let (Alike::Equal, Some(values)) = (alike, &chunk.dictionary) {
+        (0..values.len()).for_each(|at| coder.known.push(values, at)); // all different
+    }
     let (mut codes, mut only) = (Vec::new(), None);
     while let Some(page) = chunk.next(wanted)? {
         if watch.stopped() {
             return Ok(None);
         }
-        if let (Held::Code(code), None) = (&page.held, &page.present) {
-            let code = in_dictionary[*code as usize];
+        if let (Alike::Equal, Held::Code(code), None) = (alike, &page.held, &page.present) {
+            let code = code + 1;
             if codes.is_empty() && only.is_none_or(|only| only == code) {
                 only = Some(code);
                 continue;
@@ -106,7 +108,10 @@ pub fn coded(fragment: &Fragment, group: usize, column: usize, alike: Alike, wan
         if codes.is_empty() {
             codes = vec![only.unwrap_or(0); wanted.len()];
         }
-        coder.page(&page, &in_dictionary, &mut codes);
+        match alike {
+            Alike::Equal => coder.page(&page, &mut codes),
+            _ => coder.coarse(&page, chunk.dictionary.as_ref(), wanted, &mut codes)?,
+        }
         if watch.stop(coder.keys.len(), page.rows.end) {
             return Ok(None);
         }
@@ -148,41 +153,42 @@ struct Coder {
 }
 
 impl Coder {
-    /// The codes of a dictionary's values, which are all different.
-    fn dictionary(&mut self, values: &Values) -> Vec<u32> {
-        if self.alike == Alike::Equal {
-            (0..values.len()).for_each(|at| self.known.push(values, at));
-            return (1..=values.len() as u32).collect();
+    fn page(&mut self, page: &Page, codes: &mut [u32]) {
+        if let Some(present) = &page.present {
+            codes[page.rows.clone()].iter_mut().zip(present).filter(|(_, present)| !**present).for_each(|(code, _)| *code = 0);
         }
-        (0..values.len()).map(|at| self.code(values, at)).collect()
-    }
-
-    fn page(&mut self, page: &Page, in_dictionary: &[u32], codes: &mut [u32]) {
         match &page.held {
             Held::Nothing => {}
-            Held::Code(code) => page.rows_with_values().for_each(|row| codes[row] = in_dictionary[*code as usize]),
-            Held::Codes(held) if page.present.is_none() && self.alike == Alike::Equal => {
-                codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = at.wrapping_add(1));
-            }
-            Held::Codes(held) if page.present.is_none() => {
-                codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = in_dictionary[*at as usize]);
-            }
-            Held::Codes(held) => page.rows_with_values().zip(held).for_each(|(row, at)| codes[row] = in_dictionary[*at as usize]),
-            Held::Values(held @ Values::Integers(values)) if page.present.is_none() => {
-                codes[page.rows.clone()].iter_mut().zip(values).enumerate().for_each(|(at, (code, value))| {
-                    if *value < self.last.0 || self.last.1 < *value {
-                        let found = self.code(held, at);
-                        let (low, high) = around(*value, self.alike);
-                        self.last = (low, high, found);
-                    }
-                    *code = self.last.2;
-                });
-            }
+            Held::Code(code) => page.rows_with_values().for_each(|row| codes[row] = code + 1),
+            Held::Codes(held) if page.present.is_none() => codes[page.rows.clone()].iter_mut().zip(held).for_each(|(code, at)| *code = at.wrapping_add(1)),
+            Held::Codes(held) => page.rows_with_values().zip(held).for_each(|(row, at)| codes[row] = at + 1),
             Held::Values(values) => page.rows_with_values().enumerate().for_each(|(at, row)| codes[row] = self.code(values, at)),
         }
-        if let Some(present) = &page.present {
-            page.rows.clone().zip(present).filter(|(_, present)| !**present).for_each(|(row, _)| codes[row] = 0);
+    }
+
+    /// As `page`, of the wanted rows only: of values that are alike the first one met stands for all, and it must be one that passed.
+    fn coarse(&mut self, page: &Page, dictionary: Option<&Values>, wanted: &[bool], codes: &mut [u32]) -> Result<()> {
+        for (at, row) in page.rows_with_values().enumerate().filter(|(_, row)| wanted[*row]) {
+            let dictionary = || dictionary.ok_or_else(unknown);
+            codes[row] = match &page.held {
+                Held::Nothing => 0,
+                Held::Code(code) => self.code(dictionary()?, *code as usize),
+                Held::Codes(held) => self.code(dictionary()?, held[at] as usize),
+                Held::Values(Values::Integers(values)) => self.near_integer(values[at], &page.held, at),
+                Held::Values(values) => self.code(values, at),
+            };
         }
+        Ok(())
+    }
+
+    /// Times come in order: the next is mostly alike to the last.
+    fn near_integer(&mut self, value: i64, held: &Held, at: usize) -> u32 {
+        if (value < self.last.0 || self.last.1 < value) && let Held::Values(values) = held {
+            let found = self.code(values, at);
+            let (low, high) = around(value, self.alike);
+            self.last = (low, high, found);
+        }
+        self.last.2
     }
 
     fn code(&mut self, values: &Values, at: usize) -> u32 {

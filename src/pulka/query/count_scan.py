@@ -6,7 +6,7 @@ Fields that are no one plain column of a fragment are taken as they are stored, 
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from pulka.model.fields import RESIDUAL, TIMESTAMP, Column
+from pulka.model.fields import RESIDUAL, Column
 from pulka.model.windows import TimeRange
 from pulka.query.counted import EQUAL, Alike, Counted
 from pulka.query.exact import Test
@@ -23,8 +23,6 @@ Request = tuple[str, list[Said], list[str], list[Said], list[Condition]]
 
 async def count_rows(use: Use, counted: Counted, window: TimeRange, fragments: Mapping[str, Fragment], *, bytes_max: int, threads: int) -> Found:
     """Count in `fragments`, by the path of their files; given up when too few rows are alike, or what is found takes more than `bytes_max`."""
-    if window != TimeRange() and counted.keys.get(TIMESTAMP, EQUAL) != EQUAL:
-        return Found(given_up=True)  # one time stands for all that are alike, and might be out of the window
     from pulka._native import Counts  # only queries that count need the native part
 
     requests = await asyncio.to_thread(lambda: {one.id: _request(use, counted, window, path, one) for path, one in fragments.items()})

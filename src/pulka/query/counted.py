@@ -62,8 +62,9 @@ def counted(session: SessionContext, sql: str, frame: DataFrame, table: LogicalT
     if again is None or _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
         return None
     needed = _needed(below, frozenset(columns)) | exact.open
-    tested = exact.open | {one.path for one in exact.tests if one.kind != "null"}  # one value stands for all that are alike, and might not pass
-    keys = {path: EQUAL if path in tested else _alike(path, [*groups, *aggregates], table) for path in needed}
+    keys = {path: EQUAL if path in exact.open else _alike(path, [*groups, *aggregates], table) for path in needed}
+    if any(alike == ABOUT and one.path == path and one.kind != "null" for path, alike in keys.items() for one in exact.tests):
+        return None  # what stands for all that are about the same may fail a test that they pass
     return None if any(alike == EQUAL and _is_unique(path, table) for path, alike in keys.items()) else Counted(weighted, keys, exact)
 
 

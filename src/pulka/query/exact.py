@@ -4,7 +4,7 @@ Predicates (`predicate.py`) say what must be; these also what suffices. A condit
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,10 @@ def _of_predicate(predicate: Predicate, table: LogicalTable) -> Test | None:
     return None
 
 
-_RANGES = {"<": lambda value: (_I64_MIN, value - 1), "<=": lambda value: (_I64_MIN, value), ">=": lambda value: (value, _I64_MAX), ">": lambda value: (value + 1, _I64_MAX)}
+_RANGES: Mapping[str, Callable[[int], tuple[int, int]]] = {
+    "<": lambda value: (_I64_MIN, value - 1), "<=": lambda value: (_I64_MIN, value),
+    ">=": lambda value: (value, _I64_MAX), ">": lambda value: (value + 1, _I64_MAX),
+}  # fmt: skip
 
 
 def _one_of(path: str, parts: Iterable[Compare], table: LogicalTable) -> Test | None:

@@ -198,6 +198,32 @@ class Search:
         """End a `run` in another thread soon."""
 
 @final
+class Counts:
+    """Counts the rows of fragments: those that are alike in all keys, and pass all tests, become one; runs once.
+
+    A request is (file, keys, witnesses, tests, conditions). A key is (column, what makes values alike, operand): `equal`; of integers and times
+    `every` so many; of floats `floor` of the quotient by a number, or `about` the same. Tests are (column, test, operand), to the letter:
+    `equals`, `starts_with`, `ends_with`, `contains` any of some texts, `regex` and `regex_ignore_case`, `integers` in any of some ranges, both
+    bounds included, in order; `<`, `<=`, `=`, `>=`, `>` of floats in total order; `null` with a bool. A witness is a column of which any value
+    will do that passes. Conditions are those of a `Search`, and true of all rows that pass. ValueError for what is none of these.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[
+            tuple[str, Sequence[tuple[str, str, object]], Sequence[str], Sequence[tuple[str, str, object]], Sequence[tuple[str, str, object]]]
+        ],
+        *,
+        # Bytes of what is found; more end the count.
+        bytes_max: int,
+        threads: int,
+    ) -> None: ...
+    def run(self) -> Found:
+        """Batches of keys, witnesses and last the counts, `\x1frows`; None when too few rows are alike."""
+    def cancel(self) -> None:
+        """End a `run` in another thread soon."""
+
+@final
 class Found:
     """What a search found. `batches` are in the order of the requests: None when there were too many rows, or when it was cancelled."""
 

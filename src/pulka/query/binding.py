@@ -15,6 +15,7 @@ from pulka.model.rules import Removal
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query import shapes
+from pulka.query.counted import empty
 from pulka.query.late import is_late
 from pulka.query.plan import Use
 from pulka.query.removal import fields_of, without
@@ -23,7 +24,7 @@ from pulka.query.session import read_only
 from pulka.query.source import Source
 from pulka.query.stopping import goes_on
 
-__all__ = ["Place", "Prepared", "bind", "scans"]
+__all__ = ["Place", "Prepared", "bind", "scans", "shown_schema"]
 
 _STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*", re.I)
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
     if not _STAR.search(prepared.sql):
         try:
             frame = _bound(open_(), prepared, sources, place, window, every=False)
-            if frame.schema().names == prepared.schema.names:
+            if frame.schema().names == prepared.schema.names or any(source.is_counted for source in sources):
                 return frame
         except shapes.Outgrown:
             raise
@@ -69,26 +70,33 @@ def bind(open_: Callable[[], SessionContext], prepared: Prepared, sources: Seque
     return _bound(open_(), prepared, sources, place, window, every=True)
 
 
+def shown_schema(frame: DataFrame, prepared: Prepared) -> pa.Schema:
+    """The schema of an answer; what only counts has other names within."""
+    return pa.schema([own.with_name(name) for own, name in zip(frame.schema(), prepared.schema.names, strict=True)])
+
+
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
     if not any(is_late(source, place.paths) for source in sources):
         session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
+    counted = next((source.use.counted for source in sources if source.is_counted), None)
+    sql = prepared.sql if counted is None else counted.sql
     read = {source.use.table.name for source in sources if not source.is_empty}
     for table in prepared.tables.values():
         if table.name not in read:
-            session.register_record_batches(table.name, [[table.empty()]])
+            session.register_record_batches(table.name, [[table.empty() if counted is None else empty(table)]])
     for source in sources:
         if source.use.table.name in read:
             fields = source.use.table.fields
-            shown = frozenset(path for path in fields if every or path.replace('"', '""') in prepared.sql)
+            shown = frozenset(path for path in fields if every or path.replace('"', '""') in sql)
             session.register_view(source.use.table.name, _view(session, source, place, shown, window))
-    return read_only(session, prepared.sql)
+    return read_only(session, sql)
 
 
 def _view(session: SessionContext, source: Source, place: Place, shown: frozenset[str], window: TimeRange) -> DataFrame:
     table = source.use.table
     used = frozenset(source.use.columns) | {TIMESTAMP}
     fields = [field for field in table.fields.values() if field.path in used]
-    frames = [shapes.project(frame, shape, fields) for shape, frame in scans(session, source, place, used)]
+    frames = [shapes.project(frame, shape, fields, source.is_counted) for shape, frame in scans(session, source, place, used)]
     return shapes.build_view(frames, table, used, shown, window)
 
 

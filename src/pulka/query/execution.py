@@ -8,7 +8,7 @@ from datafusion import DataFrame
 
 from pulka.model.windows import TimeRange
 from pulka.query.apart import multiplies
-from pulka.query.binding import Prepared, bind
+from pulka.query.binding import Prepared, bind, shown_schema
 from pulka.query.limits import Batches, Running, bounded
 from pulka.query.query import Query
 from pulka.query.source import Source
@@ -44,7 +44,7 @@ class Execution:
                 source.is_over = query.deadline.is_over if lingers(prepared.sql, source) else None
             frame = await query.in_thread(lambda: bind(query.session, *arguments))
             frames = [frame]  # handed over once: it holds on to what its plan has in memory
-            return frame.schema(), lambda: run(query, frames.pop())
+            return shown_schema(frame, prepared), lambda: run(query, frames.pop())
         apart = await query.own_process(gives_way=self._turns.has_neighbours(query.tenant))
         return await apart.ask("run", *arguments), apart.itself
 

@@ -9,7 +9,7 @@ from pulka.model.fields import FieldType
 from pulka.query.predicate import ANYTHING, All, AnyOf, Compare, Contains, IsNull, Like, Predicate, Prefix
 from pulka.query.schema import LogicalTable
 
-__all__ = ["read"]
+__all__ = ["literal_of", "operands", "path_of", "read", "variant_of"]
 
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=", "IS NOT DISTINCT FROM": "="}
 _VALUE_TYPES: dict[FieldType, type] = {
@@ -23,30 +23,31 @@ _LOWERED_DOT = "\u0307"
 
 def read(expression: Expr, table: LogicalTable, depth: int = 0) -> Predicate:
     """The predicate of a boolean expression over `table`; whatever is not understood is true of any row."""
-    variant = _variant(expression)
+    variant = variant_of(expression)
     kind = type(variant).__name__
     if depth > _DEPTH_MAX:
         return ANYTHING
     if kind == "BinaryExpr" and variant.op() in ("AND", "OR"):
-        parts = tuple(read(part, table, depth + 1) for part in _operands(expression, variant.op()))
+        parts = tuple(read(part, table, depth + 1) for part in operands(expression, variant.op()))
         return All(parts) if variant.op() == "AND" else AnyOf(parts)
     reader = _READERS.get(expression.variant_name() if variant is None else kind)
     return ANYTHING if reader is None else reader(expression, variant, table)
 
 
-def _variant(expression: Expr) -> Any:
+def variant_of(expression: Expr) -> Any:
+    """The expression as the class of its kind; None where the binding has none."""
     try:
         return expression.to_variant()
     except Exception:  # the binding has no class for many kinds of expression
         return None
 
 
-def _operands(expression: Expr, op: str) -> list[Expr]:
+def operands(expression: Expr, op: str) -> list[Expr]:
     """The operands of a chain of one operator, without recursion: chains are as long as users make them."""
     found, open_ = [], [expression]
     while open_:
         current = open_.pop()
-        variant = _variant(current)
+        variant = variant_of(current)
         if type(variant).__name__ == "BinaryExpr" and variant.op() == op:
             open_ += [variant.right(), variant.left()]
         else:
@@ -66,28 +67,29 @@ def _comparison(_: Expr, variant: Any, table: LogicalTable) -> Predicate:
 
 
 def _compare(left: Expr, op: str, right: Expr, table: LogicalTable) -> Compare | None:
-    value = _literal(right)
-    path = _path(left, table, as_float=isinstance(value, float))
+    value = literal_of(right)
+    path = path_of(left, table, as_float=isinstance(value, float))
     if path is None or value is None or value != value:
         return None
     wanted = {_VALUE_TYPES[table.fields[path].type]} | ({float} if table.fields[path].type == "i64" else set())
     return Compare(path, op, value) if type(value) in wanted else None
 
 
-def _path(expression: Expr, table: LogicalTable, as_float: bool = False) -> str | None:
+def path_of(expression: Expr, table: LogicalTable, as_float: bool = False) -> str | None:
     """The field an expression is, looking through the cast of an integer that is compared with a float."""
-    variant = _variant(expression)
+    variant = variant_of(expression)
     kind = type(variant).__name__
     if kind == "Cast" and as_float:
-        path = _path(variant.expr(), table)
+        path = path_of(variant.expr(), table)
         return path if path is not None and table.fields[path].type == "i64" else None
     if kind != "Column" or variant.name() not in table.fields:
         return None
     return str(variant.name())
 
 
-def _literal(expression: Expr) -> Any:
-    if type(_variant(expression)).__name__ != "Literal":
+def literal_of(expression: Expr) -> Any:
+    """The value of a literal, times in nanoseconds; None of anything else."""
+    if type(variant_of(expression)).__name__ != "Literal":
         return None
     scalar = expression.python_value()
     kind = str(scalar.type)
@@ -102,7 +104,7 @@ def _in_list(_: Expr, variant: Any, table: LogicalTable) -> Predicate:
 
 
 def _like(expression: Expr, variant: Any, table: LogicalTable) -> Predicate:
-    pattern = _literal(variant.pattern())
+    pattern = literal_of(variant.pattern())
     if not isinstance(pattern, str) or variant.negated():
         return ANYTHING
     escape = str(variant.escape_char() or "\\")
@@ -138,12 +140,12 @@ def _text_match(text: Expr, pieces: tuple[str, ...], ignore_case: bool, table: L
 def _text_path(expression: Expr, table: LogicalTable) -> tuple[str | None, bool]:
     """The text field an expression is, and whether it is shown in lower case."""
     lowered = expression.variant_name() == "ScalarFunction" and expression.rex_call_operator() == "lower"
-    path = _path(expression.rex_call_operands()[0] if lowered else expression, table)
+    path = path_of(expression.rex_call_operands()[0] if lowered else expression, table)
     return (path if path is not None and table.fields[path].type in ("str", "json") else None), lowered
 
 
 def _lower_equal(left: Expr, right: Expr, table: LogicalTable) -> Predicate:
-    for text, value in ((left, _literal(right)), (right, _literal(left))):
+    for text, value in ((left, literal_of(right)), (right, literal_of(left))):
         if isinstance(value, str) and _text_path(text, table)[1]:
             return _text_match(text, (value,), True, table)
     return ANYTHING
@@ -151,7 +153,7 @@ def _lower_equal(left: Expr, right: Expr, table: LogicalTable) -> Predicate:
 
 def _regex(text: Expr, pattern: Expr, table: LogicalTable, ignore_case: bool) -> Predicate:
     """Literals that every match has; whatever else the expression asks for is left to the engine."""
-    expression = _literal(pattern)
+    expression = literal_of(pattern)
     if not isinstance(expression, str):
         return ANYTHING
     clauses = _native.regex_literals(expression, ignore_case)
@@ -167,20 +169,20 @@ def _function(expression: Expr, _: Any, table: LogicalTable) -> Predicate:
     name, arguments = expression.rex_call_operator(), expression.rex_call_operands()
     if name not in ("contains", "ends_with") or len(arguments) != 2:
         return ANYTHING
-    piece = _literal(arguments[1])
+    piece = literal_of(arguments[1])
     if not isinstance(piece, str):
         return ANYTHING
     return _text_match(arguments[0], ("", piece, "") if name == "contains" else ("", piece), False, table)
 
 
 def _is_null(_: Expr, variant: Any, table: LogicalTable) -> Predicate:
-    path = _path(variant.expr(), table)
+    path = path_of(variant.expr(), table)
     return ANYTHING if path is None else IsNull(path, False)
 
 
 def _is_not_null(_: Expr, variant: Any, table: LogicalTable) -> Predicate:
     operand = variant.expr()
-    path = _path(operand, table)
+    path = path_of(operand, table)
     return _regexp_match(operand, table) if path is None else IsNull(path, True)
 
 
@@ -189,17 +191,17 @@ def _regexp_match(expression: Expr, table: LogicalTable) -> Predicate:
     if expression.variant_name() != "ScalarFunction" or expression.rex_call_operator() != "regexp_match":
         return ANYTHING
     text, pattern, *flags = expression.rex_call_operands()
-    given = [_literal(flag) for flag in flags]
+    given = [literal_of(flag) for flag in flags]
     return _regex(text, pattern, table, ignore_case=given == ["i"]) if given in ([], ["i"]) else ANYTHING
 
 
 def _is_true(expression: Expr, _: Any, table: LogicalTable) -> Predicate:
-    path = _path(expression, table)
+    path = path_of(expression, table)
     return ANYTHING if path is None else Compare(path, "=", True)
 
 
 def _is_false(_: Expr, variant: Any, table: LogicalTable) -> Predicate:
-    path = _path(variant.expr(), table)
+    path = path_of(variant.expr(), table)
     return ANYTHING if path is None else Compare(path, "=", False)
 
 

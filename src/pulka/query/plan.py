@@ -8,6 +8,8 @@ from datafusion import DataFrame
 
 from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
+from pulka.query.counted import Counted
+from pulka.query.exact import Exact, exact
 from pulka.query.filters import read
 from pulka.query.predicate import ANYTHING, All, AnyOf, Compare, Predicate, conjuncts
 from pulka.query.schema import LogicalTable
@@ -23,6 +25,10 @@ class Use:
     columns: set[str] = field(default_factory=set)
     scans: list[Predicate] = field(default_factory=list)
     filters: list[str] = field(default_factory=list)
+    exact: Exact = field(default_factory=Exact)
+    """Of the last scan."""
+    counted: Counted | None = None
+    """How rows of this table, the only one, may be counted instead."""
 
     def predicate(self) -> Predicate:
         """What is true of every row that any of the scans can use."""
@@ -60,6 +66,7 @@ def _note_scan(found: dict[str, Use], scan: Any, parent: Any, tables: Mapping[st
         use.scans.append(ANYTHING)
         return
     use.scans.append(read(parent.predicate(), table))
+    use.exact = exact(parent.predicate(), table)
     use.filters.append(str(parent.predicate().canonical_name()))
 
 

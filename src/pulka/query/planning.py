@@ -9,10 +9,11 @@ from datafusion import DataFrame, SessionContext
 from pulka.model.windows import TimeRange
 from pulka.query import messages
 from pulka.query.binding import Prepared
+from pulka.query.counted import counted
 from pulka.query.functions import Surroundings, expand
 from pulka.query.names import mentioned, quote_paths, quote_word, unique_match
 from pulka.query.newest import newest_rows
-from pulka.query.plan import uses
+from pulka.query.plan import Use, uses
 from pulka.query.schema import LogicalTable
 from pulka.query.session import read_only
 
@@ -34,12 +35,22 @@ def prepare(open_: Callable[[], SessionContext], statement: str, known: Mapping[
     try:
         sql, frame = _resolve(session, quote_paths(sql, tables), tables)
         plan = frame.optimized_logical_plan().display_indent()
+        used = uses(frame, tables)
+        _count(session, sql, frame, used)
         return Prepared(
-            sql, tables, frame.schema(), uses(frame, tables), bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions,
+            sql, tables, frame.schema(), used, bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions,
             newest_rows(frame), blake2b(plan.encode(errors="replace"), digest_size=16).digest(),
         )  # fmt: skip
     except Exception as error:
         raise messages.translate(error, known, functions) from error
+
+
+def _count(session: SessionContext, sql: str, frame: DataFrame, used: Mapping[str, Use]) -> None:
+    """Note how a query over one table may count."""
+    if len(used) == 1:
+        [use] = used.values()
+        if len(use.scans) == 1:
+            use.counted = counted(session, sql, frame, use.table, use.columns, use.exact)
 
 
 def _resolve(session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]) -> tuple[str, DataFrame]:

@@ -8,6 +8,7 @@ from pulka.errors import TooLarge
 from pulka.query import shapes
 from pulka.query.apart import grows
 from pulka.query.binding import Prepared
+from pulka.query.count_scan import count_rows
 from pulka.query.names import check_select
 from pulka.query.plan import Use
 from pulka.query.planning import prepare
@@ -15,7 +16,7 @@ from pulka.query.prune import prune
 from pulka.query.query import Query
 from pulka.query.removal import Hidden
 from pulka.query.schema import LogicalTable, logical_tables
-from pulka.query.search_scan import search
+from pulka.query.search_scan import Found, search
 from pulka.query.source import Source, fresh_within
 from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh
 
@@ -90,12 +91,19 @@ class Reading:
         query.deadline.at_end(lambda: lease.release(query.unreadable))
 
     async def _search(self, query: Query, sources: Sequence[Source]) -> None:
-        bytes_max = min(self._search_bytes, query.bounds.memory_bytes // 4)
         for source in sources:
             # What is deleted is found by fields that a search does not read: those fragments are scanned.
             whole = [one for one in source.fragments if not source.hidden.in_fragment(one)]
-            files = {str(query.paths[one.id].absolute()): one for one in whole}
-            source.found = await search(source.use, source.window, files, bytes_max=bytes_max, threads=query.threads)
+            source.found = await self._found(query, source, {str(query.paths[one.id].absolute()): one for one in whole})
+
+    async def _found(self, query: Query, source: Source, files: Mapping[str, Fragment]) -> Found | None:
+        """What is counted where a count is all that is asked for; else what a search finds."""
+        use, bytes_max = source.use, query.bounds.memory_bytes // 4
+        if use.counted is not None and self._search_bytes and files:
+            found = await count_rows(use, use.counted, source.window, files, bytes_max=bytes_max, threads=query.threads)
+            if not found.given_up:
+                return found
+        return await search(use, source.window, files, bytes_max=min(self._search_bytes, bytes_max), threads=query.threads)
 
 
 async def planned(plan: Callable[[], Awaitable[T]]) -> T:

@@ -20,7 +20,7 @@ from pulka.query.predicate import All, AnyOf, Compare, Contains, IsNull, Like, P
 from pulka.query.schema import LogicalTable
 from pulka.seams import Fragment
 
-__all__ = ["Found", "search"]
+__all__ = ["Condition", "Found", "conditions", "plain_columns", "search", "within"]
 
 Pattern: TypeAlias = tuple[str, str]
 Condition: TypeAlias = tuple[str, str, object]
@@ -40,6 +40,8 @@ class Found:
     pruned: Mapping[str, int] = field(default_factory=dict)
     rows_found: int = 0
     bytes_read: int = 0
+    counted: bool = False
+    """Each row says for how many it stands (`counted.py`)."""
 
 
 async def search(
@@ -55,13 +57,11 @@ async def search(
 def _requests(use: Use, window: TimeRange, fragments: Mapping[str, Fragment]) -> Iterable[tuple[str, Request]]:
     used = use.columns | {TIMESTAMP}
     for path, fragment in fragments.items():
-        plain = _plain_columns(fragment)
-        parts = [part for part in _flat(use.scans[0]) if _is_selective(part, use.table, plain)]
-        if parts:
-            conditions = [one for part in _flat(use.scans[0]) for one in _conditions(part, use.table, plain)]
+        plain = plain_columns(fragment)
+        if any(_is_selective(part, use.table, plain) for part in _flat(use.scans[0])):
             columns = [stats.column.name for stats in fragment.columns if stats.column.path in used]
             rest = [RESIDUAL] if used & fragment.residual.keys() else []
-            yield fragment.id, (path, columns + rest, [*conditions, *_within(window)])
+            yield fragment.id, (path, columns + rest, [*conditions(use.scans[0], use.table, plain), *within(window)])
 
 
 async def _run(requests: Mapping[str, Request], bytes_max: int, threads: int) -> Found:
@@ -79,6 +79,11 @@ async def _run(requests: Mapping[str, Request], bytes_max: int, threads: int) ->
     return Found(rows, found.batches is None, found.row_groups, found.pruned, found.rows, found.bytes_read)
 
 
+def conditions(predicate: Predicate, table: LogicalTable, plain: Mapping[str, Column]) -> list[Condition]:
+    """What `predicate` says of the `plain` columns in the form the search takes."""
+    return [one for part in _flat(predicate) for one in _conditions(part, table, plain)]
+
+
 def _flat(predicate: Predicate) -> Iterable[Predicate]:
     """All parts that must be true, however nested."""
     for part in conjuncts(predicate):
@@ -88,7 +93,7 @@ def _flat(predicate: Predicate) -> Iterable[Predicate]:
             yield part
 
 
-def _plain_columns(fragment: Fragment) -> dict[str, Column]:
+def plain_columns(fragment: Fragment) -> dict[str, Column]:
     """The fields that are one plain column of the fragment, and in no residual."""
     columns: dict[str, list[Column]] = {}
     for stats in fragment.columns:
@@ -169,7 +174,8 @@ def _range(column: Column, op: str, value: Any) -> Iterable[Condition]:
         yield column.name, "floats", (-float("inf") if op[0] == "<" else value, float("inf") if op[0] == ">" else value)
 
 
-def _within(window: TimeRange) -> Iterable[Condition]:
+def within(window: TimeRange) -> Iterable[Condition]:
+    """The time range in the form the search takes."""
     if window.start_ns is not None or window.end_ns is not None:
         low = _I64_MIN if window.start_ns is None else window.start_ns
         yield TIMESTAMP, "integers", (low, _I64_MAX if window.end_ns is None else window.end_ns - 1)

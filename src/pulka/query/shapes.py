@@ -16,6 +16,7 @@ from datafusion import functions as f
 from pulka.errors import Temporary
 from pulka.model.fields import RESIDUAL, TIMESTAMP, Column, FieldType, arrow_type, columns_of, widest
 from pulka.model.windows import TimeRange
+from pulka.query.counted import COUNTS
 from pulka.query.names import quote
 from pulka.query.schema import LogicalField, LogicalTable
 from pulka.query.text import sql_type
@@ -130,6 +131,8 @@ def scan_fragments(session: SessionContext, shape: Shape, paths: Sequence[Path],
 def scan_batches(session: SessionContext, shape: Shape, batches: Sequence[pa.RecordBatch]) -> DataFrame:
     """Fresh batches of one shape as one scan."""
     schema = shape.schema()
+    if COUNTS in batches[0].schema.names:
+        schema = schema.append(pa.field(COUNTS, pa.int64()))
     return session.read_batches([_project(batch, schema) for batch in batches])
 
 
@@ -142,9 +145,12 @@ def _project(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def project(scan: DataFrame, shape: Shape, fields: Sequence[LogicalField]) -> DataFrame:
-    """The logical `fields` out of a scan of physical columns."""
-    return scan.select(*values(shape, fields))
+def project(scan: DataFrame, shape: Shape, fields: Sequence[LogicalField], weighed: bool = False) -> DataFrame:
+    """The logical `fields` out of a scan of physical columns; if `weighed`, also for how many rows each row stands."""
+    shown = values(shape, fields)
+    if weighed:
+        shown.append(_column(COUNTS) if COUNTS in scan.schema().names else lit(1).alias(COUNTS))
+    return scan.select(*shown)
 
 
 def values(shape: Shape, fields: Sequence[LogicalField]) -> list[Expr]:
@@ -161,7 +167,8 @@ def build_view(
     if shown <= used:
         return union
     fields = [field for field in table.fields.values() if field.path in shown | used]
-    return union.select(*(_column(field.path) if field.path in used else _null(field) for field in fields))
+    weights = [_column(name) for name in union.schema().names if name == COUNTS]
+    return union.select(*(_column(field.path) if field.path in used else _null(field) for field in fields), *weights)
 
 
 def _balanced(frames: list[DataFrame]) -> DataFrame:

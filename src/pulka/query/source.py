@@ -47,6 +47,11 @@ class Source:
         return [(one, batch) for one in self.fragments for batch in found.get(one.id, ())]
 
     @property
+    def is_counted(self) -> bool:
+        """Rows are found that stand for several; all others stand for themselves."""
+        return self.found is not None and self.found.counted
+
+    @property
     def is_empty(self) -> bool:
         """Nothing is read."""
         return not (self.fresh or self.scanned or self.searched)

@@ -122,7 +122,7 @@ def test_matches_are_those_of_duckdb(lake):
 def test_only_selective_filters_are_searched_for(lake, where, runs):
     fill(lake)
     with searched(lake) as ran:
-        lake.rows(f"select count(*) from logs where {where}")
+        lake.rows(f"select message from logs where {where}")
     assert bool(ran) == runs
 
 

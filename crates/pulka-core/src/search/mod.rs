@@ -7,6 +7,7 @@
 mod arrays;
 mod bloom;
 pub mod condition;
+pub mod counts;
 mod fragment;
 mod page_indexes;
 mod prune;

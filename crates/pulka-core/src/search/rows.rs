@@ -33,6 +33,10 @@ impl Rows {
         self.0.iter().map(ExactSizeIterator::len).sum()
     }
 
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.0.iter().cloned()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().cloned().flatten()
     }

@@ -246,3 +246,115 @@ fn broken_bytes_are_an_error_or_an_answer() {
     }
     assert!(Search::new(vec![request(&directory.path().join("nowhere"), &[])], 1 << 30, 1).run().is_err());
 }
+
+mod counts {
+    use std::collections::BTreeMap;
+
+    use pulka_core::search::counts::exact::{Compare, Exact, TextTest};
+    use pulka_core::search::counts::{Alike, Counts, Request};
+
+    use super::*;
+
+    /// A test of one column, and what it says of an event.
+    type Asked = (&'static str, Exact, Box<dyn Fn(&Event) -> bool>);
+
+    fn any_test() -> impl Strategy<Value = usize> {
+        0..10_usize
+    }
+
+    fn test(number: usize) -> Asked {
+        let said = |event: &Event| event.message.clone();
+        match number {
+            0 => ("message", Exact::Text(TextTest::contains(vec!["a".into(), "error".into()])), Box::new(move |event| said(event).is_some_and(|text| text.contains('a') || text.contains("error")))),
+            1 => ("message", Exact::Text(TextTest::regex("[bw]a?", true).unwrap()), Box::new(move |event| said(event).is_some_and(|text| text.chars().any(|one| "bBwW".contains(one))))),
+            2 => ("message", Exact::Text(TextTest::regex("k", true).unwrap()), Box::new(move |event| said(event).is_some_and(|text| text.chars().any(|one| "kK\u{212a}".contains(one))))),
+            3 => ("service", Exact::Text(TextTest::equals(vec!["x".into(), "yy".into()])), Box::new(|event| matches!(event.service.as_deref(), Some("x" | "yy")))),
+            4 => ("timestamp", Exact::Integers(vec![(20, 150)]), Box::new(|event| (20..=150).contains(&event.time))),
+            5 => ("size", Exact::Integers(vec![(-2, 0), (3, 3)]), Box::new(|event| matches!(event.size, Some(-2..=0 | 3)))),
+            6 => ("ratio", Exact::float(Compare::Greater, 0.5), Box::new(|event| event.ratio.is_some_and(|ratio| ratio.total_cmp(&0.5).is_gt()))),
+            7 => ("size", Exact::Null(true), Box::new(|event| event.size.is_none())),
+            8 => ("message", Exact::Null(false), Box::new(|event| event.message.is_some())),
+            _ => ("id", Exact::Text(TextTest::starts_with(vec!["a".into()])), Box::new(|event| event.id.as_ref().is_some_and(|id| id.starts_with('a')))),
+        }
+    }
+
+    fn key(event: &Event, column: &str) -> String {
+        match column {
+            "service" => format!("{:?}", event.service),
+            "message" => format!("{:?}", event.message),
+            "id" => format!("{:?}", event.id),
+            "size" => format!("{:?}", event.size),
+            "timestamp" => format!("{}", event.time.div_euclid(16)),
+            _ => format!("{:?}", event.ratio.map(|ratio| (ratio / 2.0).floor().to_bits())),
+        }
+    }
+
+    fn found_key(batch: &RecordBatch, row: usize, column: &str) -> String {
+        let array = batch.column_by_name(column).unwrap();
+        let valid = array.is_valid(row);
+        match column {
+            "timestamp" => format!("{}", array.as_primitive::<arrow_array::types::TimestampNanosecondType>().value(row).div_euclid(16)),
+            "size" => format!("{:?}", valid.then(|| array.as_primitive::<Int64Type>().value(row))),
+            "ratio" => format!("{:?}", valid.then(|| (array.as_primitive::<arrow_array::types::Float64Type>().value(row) / 2.0).floor().to_bits())),
+            _ => format!("{:?}", valid.then(|| array.as_string::<i32>().value(row).to_string())),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_a_slow_reader(
+            events in prop::collection::vec(any_event(), 1..120),
+            numbers in prop::collection::vec(any_test(), 0..3),
+            keys in prop::sample::subsequence(vec!["service", "message", "id", "size", "timestamp", "ratio"], 0..4),
+            row_group_bytes in prop_oneof![Just(1_usize), Just(3_000), Just(1 << 20)],
+            threads in 1..3_usize,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = write(&directory, "a.parquet", &events, row_group_bytes);
+            let tests: Vec<Asked> = numbers.iter().map(|number| test(*number)).collect();
+            let mut wanted = BTreeMap::<Vec<String>, i64>::new();
+            for event in events.iter().filter(|event| tests.iter().all(|(_, _, says)| says(event))) {
+                *wanted.entry(keys.iter().map(|column| key(event, column)).collect()).or_default() += 1;
+            }
+            let alike = |column: &str| match column {
+                "timestamp" => Alike::Every(16),
+                "ratio" => Alike::Floor(2.0),
+                _ => Alike::Equal,
+            };
+            let witnesses = tests.iter().map(|(column, _, _)| column.to_string()).filter(|column| !keys.contains(&column.as_str())).collect();
+            let request = Request {
+                path, witnesses, conditions: Vec::new(),
+                keys: keys.iter().map(|column| (column.to_string(), alike(column))).chain([("nowhere".to_string(), Alike::Equal)]).collect(),
+                tests: tests.into_iter().map(|(column, test, _)| (column.to_string(), test)).collect(),
+            };
+            let answer = Counts::new(vec![request], 1 << 24, threads).run().unwrap();
+            let mut found = BTreeMap::<Vec<String>, i64>::new();
+            for batch in answer.batches.unwrap().iter().flatten() {
+                let counts = batch.column_by_name("\u{1f}rows").unwrap().as_primitive::<Int64Type>().clone();
+                for row in 0..batch.num_rows() {
+                    *found.entry(keys.iter().map(|column| found_key(batch, row, column)).collect()).or_default() += counts.value(row);
+                    for (column, _, says) in numbers.iter().map(|number| test(*number)) {
+                        prop_assert!(says(&witness(batch, row, column)), "{column}");
+                    }
+                }
+            }
+            prop_assert_eq!(found, wanted);
+        }
+    }
+
+    /// An event with one field, that of a row found.
+    fn witness(batch: &RecordBatch, row: usize, column: &str) -> Event {
+        let mut event = Event { time: 0, service: None, message: None, id: None, size: None, ratio: None };
+        let array = batch.column_by_name(column).unwrap();
+        let text = || array.is_valid(row).then(|| array.as_string::<i32>().value(row).to_string());
+        match column {
+            "timestamp" => event.time = array.as_primitive::<arrow_array::types::TimestampNanosecondType>().value(row),
+            "size" => event.size = array.is_valid(row).then(|| array.as_primitive::<Int64Type>().value(row)),
+            "ratio" => event.ratio = array.is_valid(row).then(|| array.as_primitive::<arrow_array::types::Float64Type>().value(row)),
+            "service" => event.service = text(),
+            "message" => event.message = text(),
+            _ => event.id = text(),
+        }
+        event
+    }
+}

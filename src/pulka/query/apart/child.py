@@ -18,7 +18,7 @@ from pulka.errors import PulkaError
 from pulka.model.windows import TimeRange
 from pulka.query import messages
 from pulka.query.apart.messages import packed, received
-from pulka.query.binding import Place, Prepared, bind
+from pulka.query.binding import Place, Prepared, bind, shown_schema
 from pulka.query.limits import read_by
 from pulka.query.planning import prepare
 from pulka.query.schema import LogicalTable
@@ -109,7 +109,7 @@ class _Child:
 
     def _run(self, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange) -> Iterator[object]:
         frame = _guarded(prepared, lambda: bind(self._open, prepared, sources, place, window))
-        yield frame.schema()
+        yield shown_schema(frame, prepared)
         stream = _guarded(prepared, frame.execute_stream)
         with self._telling(frame.execution_plan()):
             while (batch := _guarded(prepared, lambda: next(stream, None))) is not None:

@@ -9,7 +9,7 @@ from pulka.model.windows import TimeRange
 from pulka.query.functions import buckets, histograms, percentile, rate, words
 from pulka.query.schema import LogicalTable
 
-__all__ = ["Surroundings", "expand", "find_call"]
+__all__ = ["Macro", "Surroundings", "expand", "find_call"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?(?:\*/|\Z)|\s+)|(?P<word>[^\W\d]\w*(?:\s*(?=\()))|\w+|.""", re.S
@@ -38,14 +38,14 @@ _MACROS: dict[str, Macro] = {
 }
 
 
-def expand(sql: str, around: Surroundings, depth: int = 0) -> str:
+def expand(sql: str, around: Surroundings, macros: Mapping[str, Macro] = _MACROS, depth: int = 0) -> str:
     """`sql` without macros. BadQuery says how a macro is used."""
     out: list[str] = []
     tokens = list(_TOKEN.finditer(sql))
     at = 0
     while at < len(tokens):
         word = tokens[at]["word"]
-        macro = _MACROS.get(word.strip().lower()) if word else None
+        macro = macros.get(word.strip().lower()) if word else None
         if macro is None or (out and out[-1] == "."):
             out.append(tokens[at][0])
             at += 1
@@ -53,7 +53,7 @@ def expand(sql: str, around: Surroundings, depth: int = 0) -> str:
         if depth >= _DEPTH_MAX:
             raise BadQuery("functions are nested too deeply", hint=f"at most {_DEPTH_MAX} within each other")
         given, at = _arguments(tokens, at + 1)
-        out.append(macro([expand(one, around, depth + 1) for one in given], around))
+        out.append(macro([expand(one, around, macros, depth + 1) for one in given], around))
     return "".join(out)
 
 

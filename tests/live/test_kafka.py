@@ -60,7 +60,7 @@ def test_kafka(jars: Path, home: Path) -> None:
         run("org.apache.kafka.tools.TopicCommand", *where, "--create", "--topic", "orders", "--partitions", "3")
         sent = ["--num-records", "3000", "--record-size", "100", "--throughput", "1500", "--producer-props", where[0].replace("--bootstrap-server", f"bootstrap.servers={where[1]}")]
         run("org.apache.kafka.tools.ProducerPerformance", "--topic", "orders", *sent)
-        run("org.apache.kafka.tools.ConsumerPerformance", *where, "--topic", "orders", "--messages", "3000")
+        run("org.apache.kafka.tools.ConsumerPerformance", *where, "--topic", "orders", "--messages", "3000", "--timeout", "60000")
     ours: Counter[str] = Counter()
     for row in seen.rows("kafka"):
         ours[re.sub(r"[^A-Za-z]", "", str(row["operation"])).upper()] += 1

@@ -52,7 +52,7 @@ test-rust:
 test-python: setup
 	$(PYTEST) $(PARALLEL) -m "not slow and not live" tests
 
-test-slow: setup ## long loops: kill -9 rounds, many seeds, the wheel in a clean environment
+test-slow: setup ## long loops: kill -9 rounds, many seeds, the API fuzzed, the wheel in a clean environment
 	$(PYTEST) -m slow --timeout 3600 tests
 
 check: setup ## linters, types, and the unit tests

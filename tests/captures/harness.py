@@ -20,8 +20,7 @@ from typing import Any
 
 from pulka.edge.capture import Reading, read
 
-_BESIDE = Path(__file__).parents[3] / "shared" / "captures"
-ROOT = Path(os.environ.get("PULKA_CAPTURES", _BESIDE if _BESIDE.is_dir() else "/work/shared/captures"))
+ROOT = Path(os.environ.get("PULKA_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
 
 AGREEMENT = Path(__file__).parents[2] / "docs" / "edge-agreement.tsv"
 

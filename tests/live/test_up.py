@@ -118,4 +118,4 @@ def test_where_it_may_not_it_says_why(start: Start) -> None:
     told = until(lambda: edge(up), is_wanted=lambda told: told["state"] == "off")
     assert "edge_without" in told["reason"]
     assert up.client.get("/readyz").status_code == 200
-    assert "the edge is off" in up.log.read_text()
+    until(lambda: "the edge is off" in up.log.read_text(), up.log.read_text)

@@ -47,7 +47,7 @@ up: setup ## start the lake
 test: setup test-rust test-python ## everything that runs in minutes
 
 test-rust:
-	cargo test --release --locked -q -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
+	cargo test --release --locked -q --tests -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
 
 test-python: setup
 	$(PYTEST) $(PARALLEL) -m "not slow and not live" tests

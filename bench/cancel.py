@@ -126,6 +126,7 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=1_000_000)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--after", type=float, default=0.5, help="seconds of work before the cancellation")
+    arguments.add_argument("--only", nargs="*", default=[""], help="queries whose name has any of these")
     given = arguments.parse_args()
     rows: list[list[object]] = []
     everything: list[list[float]] = []
@@ -134,6 +135,8 @@ def main() -> None:
         found.settle(quiet_s=5)
         number = 0
         for name, sql in QUERIES.items():
+            if not any(part in name for part in given.only):
+                continue
             for hang_up in (False, True):
                 rounds = []
                 for _ in range(given.rounds):

@@ -97,12 +97,12 @@ INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u3
 	}
 }
 
-/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while the ring has room. */
+/* Messages that follow each other without an answer are taken whole, as is what came before user space could tell, while half of the ring is
+ * free. What rather is one long message is so only while hardly anything waits: that bounds what all of them cost together. */
 INLINE int whole(struct conn *conn, struct control *set)
 {
-	if (conn->mode == MODE_ASK ? conn->taken >= set->first_bytes : conn->mode != MODE_WHOLE)
-		return 0;
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < 2 * set->watermark_bytes;
+	int follows = conn->mode == MODE_ASK ? conn->taken < set->first_bytes : conn->mode == MODE_WHOLE;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < (follows ? 2 * set->watermark_bytes : set->watermark_bytes / 2);
 }
 
 /* How much of this packet to take: all of it at the start of a message, the head of each packet once a message is long. */
@@ -124,8 +124,10 @@ INLINE int wanted(struct conn *conn, struct control *set)
 {
 	if (conn->mode == MODE_ASK && conn->taken >= set->ask_bytes) {
 		u8 *verdict = bpf_map_lookup_elem(&verdicts, &conn->cookie);
-		if (verdict)
-			conn->mode = *verdict;
+		if (verdict) {
+			conn->mode = *verdict & MODE_MASK;
+			conn->sends = !!(*verdict & MODE_SENDS);
+		}
 	}
 	return conn->mode != MODE_IGNORE;
 }
@@ -156,6 +158,8 @@ INLINE int is_tls(struct __sk_buff *skb, struct view *view)
 	return (start[0] == 0x16 || start[0] == 0x17) && start[1] == 3 && start[2] <= 4;
 }
 
+#define LOOPBACK 1 /* in every network namespace */
+
 INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct control *set)
 {
 	struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -164,6 +168,10 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	struct view view = {};
 	if (!tcp_payload(skb, &view))
 		return;
+	if (conn && conn->sends && direction == INGRESS && skb->ifindex == LOOPBACK) {
+		conn->last = INGRESS;
+		return;
+	}
 	if (!conn) {
 		conn = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!conn) {

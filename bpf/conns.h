@@ -33,6 +33,7 @@ INLINE void announce(u8 kind, struct sock *sk, struct conn *conn, struct control
 	record->head.conn = conn->cookie;
 	record->head.ts_ns = bpf_ktime_get_ns();
 	record->tgid = conn->tgid;
+	record->namespace = sk->__sk_common.skc_net.net->ns.inum;
 	endpoints(&record->ends, sk);
 	bpf_ringbuf_submit(record, wake(set));
 }
@@ -76,9 +77,11 @@ SEC("tp_btf/inet_sock_set_state") int conn_state(u64 *ctx)
 			conn->role = before == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
 			announce(KIND_OPEN, sk, conn, set); /* the agent's too: whom it sends to should know who that is */
 		}
-	} else if (after == TCP_CLOSE) {
+	} else if (after == TCP_FIN_WAIT1 || after == TCP_LAST_ACK || after == TCP_CLOSE) {
 		struct conn *conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-		if (conn && conn->cookie)
+		if (conn && conn->tls)
+			tls_unbind(conn->cookie);
+		if (conn && conn->cookie && after == TCP_CLOSE)
 			announce(KIND_CLOSE, sk, conn, set);
 	}
 	return 0;
@@ -127,14 +130,15 @@ SEC("iter/task_file") int conn_files(struct bpf_iter__task_file *ctx)
 	struct sock *sk = socket->sk;
 	if (!sk)
 		return 0;
-	u16 family = sk->__sk_common.skc_family;
-	if ((family != AF_INET && family != AF_INET6) || (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_UDP))
+	u16 family = sk->__sk_common.skc_family, protocol = sk->sk_protocol; /* Go listens for MPTCP, and accepts TCP */
+	if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP && protocol != IPPROTO_UDP))
 		return 0;
 	struct conn_record record = {};
 	record.head.kind = KIND_OPEN;
 	record.head.conn = bpf_get_socket_cookie(sk);
 	record.tgid = task->tgid;
 	record.state = sk->__sk_common.skc_state;
+	record.namespace = sk->__sk_common.skc_net.net->ns.inum;
 	endpoints(&record.ends, sk);
 	bpf_seq_write(seq, &record, sizeof record);
 	return 0;

@@ -42,11 +42,14 @@ static u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 
 struct in6_address {
 	u32 word[4];
@@ -67,7 +70,18 @@ struct files_struct {
 	struct fdtable *fdt;
 } LOOKED_UP;
 
+struct ns_common {
+	u32 inum;
+} LOOKED_UP;
+
+struct net {
+	struct ns_common ns;
+} LOOKED_UP;
+
 struct sock_common {
+	struct {
+		struct net *net;
+	} skc_net;
 	struct {
 		s64 counter;
 	} skc_cookie;

@@ -55,8 +55,12 @@ INLINE void dropped(u32 reason)
 #define WOKEN_BYTES (128 << 10)
 
 /* Nobody is woken per record: the reader looks from time to time, and is woken once when the ring fills beyond its watermark. */
+INLINE u64 wake_at(u64 waiting, struct control *set)
+{
+	return waiting > set->watermark_bytes && waiting <= set->watermark_bytes + WOKEN_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 INLINE u64 wake(struct control *set)
 {
-	u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	return waiting > set->watermark_bytes && waiting <= set->watermark_bytes + WOKEN_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return wake_at(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), set);
 }

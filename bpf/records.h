@@ -40,6 +40,8 @@ struct conn_record {
 	struct endpoints ends;
 	u32 tgid; /* 0: not known yet */
 	u32 state;
+	u32 namespace; /* number of the network's */
+	u32 unused;
 };
 
 /* KIND_DATAGRAM. The process is that which sends; who receives is told of by what it sends back. */
@@ -61,9 +63,10 @@ struct conn {
 	u8 role;
 	u8 own;          /* the agent's */
 	u8 tls;          /* its bytes begin as TLS records do */
+	u8 sends;        /* only what it sends is captured: its peer is on this machine, and tells the rest */
 };
 
-enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2, MODE_WHOLE = 3 };
+enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2, MODE_WHOLE = 3, MODE_MASK = 7, MODE_SENDS = 8 };
 
 /* Set by user space; read by every program. */
 struct control {

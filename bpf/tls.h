@@ -41,23 +41,28 @@ struct session_key {
 	u32 unused;
 };
 
+/* A thread, from its first use of TLS on: looking it up and changing it in place costs a fifth of putting a call into a map and taking it out again. */
+struct thread {
+	struct call call;
+	u64 within;                 /* the call is under way */
+	u64 received;               /* the socket that was received from last, until a read was told to be of it */
+	struct session_key sending; /* has written to memory; the socket is the one that the thread uses next */
+	u64 sends;
+};
+
 struct session {
 	u64 conn;
 	u32 sequence[2];
-};
-
-struct received {
-	u64 conn;
-	u32 fresh;
+	u32 uses_sockets; /* a socket was used within a call: the thread's other sockets say nothing about it */
 	u32 unused;
 };
 
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
-	MAP_INT(max_entries, 4096);
+	MAP_INT(max_entries, 16384);
 	MAP_TYPE(key, u64);
-	MAP_TYPE(value, struct call);
-} tls_calls SEC(".maps");
+	MAP_TYPE(value, struct thread);
+} tls_threads SEC(".maps");
 
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
@@ -66,20 +71,13 @@ struct {
 	MAP_TYPE(value, struct session);
 } tls_sessions SEC(".maps");
 
+/* By connection, so that the end of one is the end of what its session is known for: the next session may have the same address. */
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
-	MAP_INT(max_entries, 4096);
-	MAP_TYPE(key, u64);
-	MAP_TYPE(value, struct received);
-} tls_received SEC(".maps");
-
-/* Sessions that wrote to memory and whose socket the thread will use next. */
-struct {
-	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
-	MAP_INT(max_entries, 4096);
+	MAP_INT(max_entries, 16384);
 	MAP_TYPE(key, u64);
 	MAP_TYPE(value, struct session_key);
-} tls_sending SEC(".maps");
+} tls_bound SEC(".maps");
 
 struct plaintext_record {
 	struct head head;
@@ -89,6 +87,21 @@ struct plaintext_record {
 	u32 unused;
 	u64 session;
 };
+
+INLINE struct thread *known_thread(u64 id)
+{
+	return bpf_map_lookup_elem(&tls_threads, &id);
+}
+
+INLINE struct thread *thread_of(u64 id)
+{
+	struct thread *thread = known_thread(id);
+	if (thread)
+		return thread;
+	struct thread fresh = {};
+	bpf_map_update_elem(&tls_threads, &id, &fresh, 0);
+	return known_thread(id);
+}
 
 INLINE void bind(u64 conn, struct session_key *key, struct control *set)
 {
@@ -106,29 +119,47 @@ INLINE void bind(u64 conn, struct session_key *key, struct control *set)
 	bpf_ringbuf_submit(record, wake(set));
 }
 
+INLINE void tls_bind(struct session *session, struct session_key *key, u64 conn)
+{
+	if (session->conn == conn)
+		return;
+	session->conn = conn;
+	bpf_map_update_elem(&tls_bound, &conn, key, 0);
+}
+
+/* A connection ends. Numbers go on: what the session's next connection brings must not look like a repetition. */
+INLINE void tls_unbind(u64 conn)
+{
+	struct session_key *bound = bpf_map_lookup_elem(&tls_bound, &conn);
+	if (!bound)
+		return;
+	struct session_key key = *bound;
+	struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
+	if (session && session->conn == conn) {
+		session->conn = 0;
+		session->uses_sockets = 0;
+	}
+	bpf_map_delete_elem(&tls_bound, &conn);
+}
+
 /* A socket that carries TLS is used by this thread. */
 INLINE void tls_used(u64 cookie, u8 direction, struct control *set)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&tls_calls, &thread);
-	if (call) {
-		call->nested = cookie;
+	struct thread *thread = thread_of(bpf_get_current_pid_tgid());
+	if (!thread)
 		return;
+	if (thread->within) {
+		thread->call.nested = cookie;
+	} else if (direction == INGRESS) {
+		thread->received = cookie;
+	} else if (thread->sends) {
+		struct session_key key = thread->sending;
+		struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
+		thread->sends = 0;
+		if (session)
+			tls_bind(session, &key, cookie);
+		bind(cookie, &key, set);
 	}
-	if (direction == INGRESS) {
-		struct received received = { .conn = cookie, .fresh = 1 };
-		bpf_map_update_elem(&tls_received, &thread, &received, 0);
-		return;
-	}
-	struct session_key *waiting = bpf_map_lookup_elem(&tls_sending, &thread);
-	if (!waiting)
-		return;
-	struct session_key key = *waiting;
-	struct session *session = bpf_map_lookup_elem(&tls_sessions, &key);
-	if (session)
-		session->conn = cookie;
-	bind(cookie, &key, set);
-	bpf_map_delete_elem(&tls_sending, &thread);
 }
 
 #define PLAINTEXT(room)                                                                                                  \
@@ -161,13 +192,16 @@ PLAINTEXT(200)
 PLAINTEXT(968)
 PLAINTEXT(4040)
 
-/* A TLS record holds 16 KB. */
-#define PLAINTEXT_PIECES 5
+/* A TLS record holds 16 KB; Go's gRPC writes 32 KB at once. */
+#define PLAINTEXT_PIECES 9
 
 INLINE void tell(struct plaintext_record *fixed, u64 from, u32 length, struct control *set)
 {
-	u64 flags = wake(set);
-	u32 captured = length < PLAINTEXT_PIECES * 4040 ? length : PLAINTEXT_PIECES * 4040;
+	u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA), flags = wake_at(waiting, set);
+	u32 room = waiting < 2 * set->watermark_bytes ? PLAINTEXT_PIECES * 4040 : set->head_bytes; /* rather the beginning of each piece than some of them */
+	u32 captured = length < room ? length : room;
+	if (captured < length)
+		dropped(DROP_BUDGET);
 	if (captured <= 200) {
 		tell_200(fixed, fixed->sequence, length, from, captured, flags);
 		return;
@@ -225,25 +259,28 @@ INLINE void told_table(struct session *session, struct session_key *key, u64 con
 }
 
 /* What a call wrote or read, of the connection it used, or the one its thread uses before or after. */
-INLINE void tls_piece(struct call *call, u64 thread, u32 length, struct control *set)
+INLINE void tls_piece(struct thread *thread, u32 tgid, u32 length, struct control *set)
 {
+	struct call *call = &thread->call;
 	u8 direction = call->what & TLS_WRITES ? EGRESS : INGRESS;
-	struct session_key key = { .session = call->session, .tgid = thread >> 32 };
+	struct session_key key = { .session = call->session, .tgid = tgid };
 	struct session *session = session_of(&key);
 	if (!session)
 		return;
 	u64 conn = call->nested;
 	if (conn) {
-		session->conn = conn;
+		tls_bind(session, &key, conn);
+		session->uses_sockets = 1;
+	} else if (session->uses_sockets) {
+		conn = session->conn; /* of a record that an earlier call has received */
 	} else if (direction == INGRESS) {
-		struct received *received = bpf_map_lookup_elem(&tls_received, &thread);
-		if (received && received->fresh) {
-			received->fresh = 0;
-			session->conn = received->conn;
-		}
+		if (thread->received)
+			tls_bind(session, &key, thread->received);
+		thread->received = 0;
 		conn = session->conn;
 	} else {
-		bpf_map_update_elem(&tls_sending, &thread, &key, 0);
+		thread->sending = key;
+		thread->sends = 1;
 	}
 	if (call->what & TLS_TABLE)
 		told_table(session, &key, conn, direction, call, length, set);
@@ -251,49 +288,70 @@ INLINE void tls_piece(struct call *call, u64 thread, u32 length, struct control 
 		told(session, &key, conn, direction, call->buffer, length, set);
 }
 
+/* Of a call that begins: where it is to be written. */
+INLINE struct call *begin_call(struct thread *thread)
+{
+	if (!thread)
+		return 0;
+	thread->within = 1;
+	thread->call.nested = 0;
+	return &thread->call;
+}
+
+/* The thread whose call ends here, if one is under way. */
+INLINE struct thread *end_call(u64 id)
+{
+	struct thread *thread = known_thread(id);
+	if (!thread || !thread->within)
+		return 0;
+	thread->within = 0;
+	return thread;
+}
+
 SEC("uprobe") int tls_enter(struct registers *registers)
 {
 	struct control *set = control();
-	if (!set || set->paused)
-		return 0;
-	u64 thread = bpf_get_current_pid_tgid();
-	if (thread >> 32 == set->self_tgid)
+	u64 id = bpf_get_current_pid_tgid();
+	if (!set || set->paused || id >> 32 == set->self_tgid)
 		return 0;
 	u32 what = bpf_get_attach_cookie(registers);
-	struct call call = { .session = registers->di, .buffer = registers->si, .asked = registers->dx, .what = what };
-	u64 fourth = registers->cx, fifth = registers->r8; /* both are read: the verifier takes no computed offset into registers */
+	u64 session = registers->di, fourth = registers->cx, fifth = registers->r8; /* both are read: the verifier takes no computed offset into registers */
 	UNKNOWN(fourth);
 	UNKNOWN(fifth);
-	call.told = what & TLS_FIFTH ? fifth : fourth;
-	if (what & TLS_INDIRECT && bpf_probe_read_user(&call.session, sizeof call.session, (void *)registers->di))
+	if (what & TLS_INDIRECT && bpf_probe_read_user(&session, sizeof session, (void *)registers->di))
 		return 0;
-	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
+	struct call *call = begin_call(thread_of(id));
+	if (!call)
+		return 0;
+	call->session = session;
+	call->buffer = registers->si;
+	call->asked = registers->dx;
+	call->what = what;
+	call->told = what & TLS_FIFTH ? fifth : fourth;
 	return 0;
 }
 
 SEC("uretprobe") int tls_exit(struct registers *registers)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&tls_calls, &thread);
+	u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread = end_call(id);
 	struct control *set = control();
-	if (!found || !set)
+	if (!thread || !set)
 		return 0;
-	struct call call = *found;
-	bpf_map_delete_elem(&tls_calls, &thread);
+	u32 what = thread->call.what;
 	s64 length = (s32)registers->ax;
-	if ((call.what & TLS_TOLD) == TLS_RUST) {
+	if ((what & TLS_TOLD) == TLS_RUST) {
 		if ((u32)registers->ax)
 			return 0;
 		length = registers->dx;
-	} else if (call.what & TLS_TOLD) {
+	} else if (what & TLS_TOLD) {
 		u64 told = 0;
-		if (length != 1 || bpf_probe_read_user(&told, sizeof told, (void *)call.told))
+		if (length != 1 || bpf_probe_read_user(&told, sizeof told, (void *)thread->call.told))
 			return 0;
 		length = told;
 	}
-	if (length <= 0 || length > 1 << 30)
-		return 0;
-	tls_piece(&call, thread, length, set);
+	if (length > 0 && length <= 1 << 30)
+		tls_piece(thread, id >> 32, length, set);
 	return 0;
 }
 
@@ -301,28 +359,30 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
  * told how much of it was taken. */
 SEC("uretprobe") int rust_chunk(struct registers *registers)
 {
-	u64 thread = bpf_get_current_pid_tgid();
+	u64 id = bpf_get_current_pid_tgid();
 	struct control *set = control();
-	if (!set || set->paused || thread >> 32 == set->self_tgid)
+	u64 buffer = 0;
+	if (!set || set->paused || id >> 32 == set->self_tgid)
 		return 0;
-	struct call call = {};
-	if (bpf_probe_read_user(&call.buffer, sizeof call.buffer, (void *)registers->ax) || !call.buffer)
+	if (bpf_probe_read_user(&buffer, sizeof buffer, (void *)registers->ax) || !buffer)
 		return 0;
-	bpf_map_update_elem(&tls_calls, &thread, &call, 0);
+	struct call *call = begin_call(thread_of(id));
+	if (!call)
+		return 0;
+	call->buffer = buffer;
+	call->what = 0;
 	return 0;
 }
 
 SEC("uprobe") int rust_consume(struct registers *registers)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&tls_calls, &thread);
+	u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread = end_call(id);
 	struct control *set = control();
-	if (!found || !set)
-		return 0;
-	struct call call = { .session = registers->di, .buffer = found->buffer };
-	bpf_map_delete_elem(&tls_calls, &thread);
 	s64 length = registers->si;
-	if (length > 0 && length <= 1 << 30)
-		tls_piece(&call, thread, length, set);
+	if (!thread || !set || length <= 0 || length > 1 << 30)
+		return 0;
+	thread->call.session = registers->di;
+	tls_piece(thread, id >> 32, length, set);
 	return 0;
 }

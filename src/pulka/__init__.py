@@ -6,18 +6,15 @@ Never: keeps data in a format only Pulka can read.
 """
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pulka.surfaces.client.async_connection import Opening
     from pulka.surfaces.client.connection import Connection
 
-__all__ = ["__version__", "connect"]
+__all__ = ["__version__", "connect", "connect_async"]
 
-try:
-    __version__ = version("pulka")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
+__version__ = "0.1.0"
 
 
 def connect(target: str | os.PathLike[str] = "http://127.0.0.1:7710", *, tenant: str = "default", create: bool = False) -> "Connection":
@@ -28,3 +25,10 @@ def connect(target: str | os.PathLike[str] = "http://127.0.0.1:7710", *, tenant:
     from pulka.surfaces.client.connection import open_connection  # only now: `import pulka` stays light
 
     return open_connection(target, tenant=tenant, create=create)
+
+
+def connect_async(target: str | os.PathLike[str] = "http://127.0.0.1:7710", *, tenant: str = "default", create: bool = False) -> "Opening":
+    """The same for asyncio: `async with pulka.connect_async(url) as lake:`, or `lake = await pulka.connect_async(url)`."""
+    from pulka.surfaces.client.async_connection import Opening
+
+    return Opening(target, tenant=tenant, create=create)

@@ -281,6 +281,7 @@ class EdgeRow:
     tls: bool
     peer: str
     address: str
+    own_address: str
     port: int
     protocol: str
     operation: str

@@ -45,7 +45,8 @@ def test_every_function_is_in_the_table() -> None:
     named = set(re.findall(r"^\| `(\w+)\(", PAGE, re.M))
     assert named >= set(macros._MACROS)
     assert named >= {"pattern", "patterns", "quantile_sketch", "merge_sketches", "sketch_quantile", "cidr_match"}
-    assert len(named) == len(macros._MACROS) + len(registry._SCALARS) + len(registry._AGGREGATES) - 2  # json_get is json's, fold_histograms merge_histograms'
+    # json_get is json's, fold_histograms merge_histograms'; compare is none of them
+    assert len(named) == len(macros._MACROS) + len(registry._SCALARS) + len(registry._AGGREGATES) - 2 + 1
 
 
 def test_every_question_is_in_the_table() -> None:

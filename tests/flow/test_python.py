@@ -34,8 +34,9 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         made.append(real(url) if request.param == "server" else real(tmp_path / "lake", create=True))
         return made[-1]
 
-    real = pulka.connect
+    real, real_async = pulka.connect, pulka.connect_async
     monkeypatch.setattr(pulka, "connect", open_)
+    monkeypatch.setattr(pulka, "connect_async", lambda *_: real_async(url) if request.param == "server" else real_async(tmp_path / "async", create=True))
     request.addfinalizer(lambda: [one.close() for one in made])
     return open_
 

@@ -78,6 +78,8 @@ def test_every_question(asked: Callable[..., Any]) -> None:
     assert fields["service"]["distinct"] == 2
     values = asked("GET", "values", params={"table": "logs", "field": "service", "prefix": "w"})["values"]
     assert values == [{"value": "web", "count": 300}]
+    suggested = asked("GET", "complete", params={"search": "error service:w", "start": AT.format(0, 0)})
+    assert (suggested["span"], suggested["suggestions"][0]) == ([14, 15], {"text": "web", "kind": "value", "detail": ""})
     rows = asked("POST", "query", json={"sql": "SELECT json(tags, '[1].b') AS b FROM logs WHERE search('upstream') ORDER BY timestamp LIMIT 1"})["rows"]
     assert rows == [{"b": "301"}]
 

@@ -73,3 +73,30 @@ def test_dnsmasq_answers(watch: Callable[..., Watcher], dnsmasq: int) -> None:
     found = told(watcher, 20)
     assert {(service, is_client, peer) for service, is_client, peer, _ in found} == {(str(client), True, str(dnsmasq)), (str(dnsmasq), False, str(client))}
     assert sum(found.values()) == 40
+
+
+SILENT = "import socket, sys, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 53)); print(0, flush=True); time.sleep(60)"
+ASK = """
+import os, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(3):
+    sock.sendto(bytes([0, number, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + b"\\1a\\7example\\0\\0\\1\\0\\1", (sys.argv[1], 53))
+time.sleep(1)  # it must be there to be asked for its name
+print(os.getpid())
+"""
+
+
+@pytest.mark.slow  # a question has failed when nobody has said anything for ten seconds
+@pytest.mark.parametrize("without", [(), ("files", "owner")], ids=["iterators", "proc"])
+def test_a_server_that_answers_nothing(without: tuple[str, ...], watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
+    """It is known by its socket, which is older than the agent: from the kernel's open files, or from /proc."""
+    _, server = serve(sys.executable, "-c", SILENT, ADDRESS)
+    watcher = watch(without=without)
+    client = int(subprocess.run([sys.executable, "-c", ASK, ADDRESS], capture_output=True, check=True).stdout)
+    found: dict[tuple[str, bool, str], int] = {}
+    for _ in range(150):
+        found = {(row.service, row.is_client, row.error or ""): row.count for row in watcher.collect() if row.protocol == "dns" and row.target == "a.example"}
+        if len(found) == 2:
+            break
+        time.sleep(0.1)
+    assert found == {(str(client), True, "no_response"): 3, (str(server), False, "no_response"): 3}

@@ -138,6 +138,16 @@ def test_a_feature_that_the_kernel_refuses_goes_alone_and_is_named(
     assert watcher.settle(port, truth, is_client=False) == truth.statuses
 
 
+def test_without_iterators_and_owners_proc_tells_whose_sockets_are(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
+    """As on kernels before 5.12: who listens is known from /proc, whoever connects by itself."""
+    port, pid = serve(PYTHON, HERE / "server.py")
+    watcher = watch(without=("files", "owner"))
+    truth = load(port, 2, 100)
+    assert watcher.settle(port, truth, is_client=False) == truth.statuses
+    assert watcher.settle(port, truth, is_client=True) == truth.statuses
+    assert {row.service for row in watcher.seen if row.port == port and not row.is_client} == {str(pid)}
+
+
 def test_without_bytes_the_agent_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = refused_by_the_kernel("cgroup_skb/egress")
     monkeypatch.setattr(agent, "programs", lambda: broken)

@@ -35,7 +35,7 @@ def test_every_request_of_a_busy_server_is_seen_from_both_ends(watch: Callable[.
 
 def test_connections_that_are_older_than_the_agent(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     port, pid = serve(PYTHON, HERE / "server.py")
-    loading = subprocess.Popen([PYTHON, HERE / "load.py", str(port), "4", "400", "--rate", "400"], stdout=subprocess.PIPE)
+    loading = subprocess.Popen([PYTHON, HERE / "load.py", str(port), "4", "1200", "--rate", "400"], stdout=subprocess.PIPE)
     time.sleep(1)
     watcher = watch()
     loading.communicate(timeout=60)

@@ -30,11 +30,10 @@ def nginx(home: Path, port: int, files: Files | None = None, http2: bool = False
         yield
 
 
-def h2load(*options: str, home: Path, port: int, scheme: str = "http", requests: int = 2000, back: int | None = None) -> Truth:
+def h2load(*options: str, home: Path, port: int, scheme: str = "http", requests: int = 2000, back: int | None = None, sizes: int = 20) -> Truth:
     """Total by h2load, statuses by nginx's log: with pipelining h2load may count an answer twice."""
     log = home / f"access-{back or port}"
     log.write_text("")
-    sizes = 4 if "-m" in options else 20  # many large answers at once are seen in part: see docs/design/edge.md
     paths = [f"{scheme}://127.0.0.1:{port}/{'missing' if number % 7 == 0 else f'orders/{number % sizes}'}" for number in range(40)]
     done = subprocess.run([program("h2load", "nghttp2-client"), "-n", str(requests), *options, *paths], capture_output=True, text=True, check=True, timeout=120)
     total = re.search(r"(\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", done.stdout)
@@ -59,7 +58,7 @@ NAMES = ["http1", "http1-pipelined", "http2", "http2-multiplexed"]
 def test_nginx(protocol: str, options: list[str], home: Path) -> None:
     port = free_port()
     with nginx(home, port, http2=protocol == "http2"), watched(port, home) as seen:
-        truth = h2load(*options, home=home, port=port)
+        truth = h2load(*options, home=home, port=port, sizes=4 if "-m" in options else 20)  # many large answers at once are seen in part: see docs/design/edge.md
     assert statuses(seen.red(), protocol) == truth.statuses
     proven("protocol", protocol, f"nginx {version('nginx', '-v')}, h2load", truth.count)
 
@@ -74,7 +73,22 @@ def test_nginx_within_tls(protocol: str, options: list[str], home: Path, certifi
         plaintext = seen.plaintext(is_client=False)
     assert statuses(plaintext, protocol) == truth.statuses, (seen.agent.said["drops"], seen.agent.said["counters"])
     assert statuses(seen.plaintext(is_client=True), protocol) == truth.statuses
+    handshakes = [sum(row[-1] for row in seen.agent.said["rows"] if row[0] == end and row[2] == "tls") for end in (True, False)]
+    assert [len(seen.rows("tls")), *handshakes] == [4, 4, 4], "one for each of h2load's connections"
     proven("tls", "OpenSSL", f"{version('openssl', 'version')}: nginx, h2load", truth.count)
+    proven("protocol", "tls", f"OpenSSL {version('openssl', 'version')}: nginx, h2load (TLS 1.3)", 4)
+
+
+def test_connections_that_take_turns_within_tls(home: Path, certificate: Files) -> None:
+    """One thread has many sessions, which take what an earlier call has received, and libraries give a session the address of one before."""
+    port = free_port()
+    with nginx(home, port, certificate, http2=True):
+        h2load("--h1", "-c", "1", home=home, port=port, scheme="https", requests=1)
+        with watched(port, home) as seen:
+            truths = [h2load("-c", "16", "-m", "20", home=home, port=port, scheme="https") for _ in range(3)]
+        plaintext = seen.plaintext(is_client=False), seen.plaintext(is_client=True)
+    expected = {status: sum(truth.statuses[status] for truth in truths) for status in truths[0].statuses}
+    assert [statuses(end, "http2") for end in plaintext] == [expected, expected], (seen.agent.said["drops"], seen.agent.said["counters"])
 
 
 def test_haproxy_between_client_and_server(home: Path) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from pulka import _native, seams
 from pulka.errors import Conflict
 from pulka.intake.dedup import DedupWindow
-from pulka.query import engine
+from pulka.query import reading
 from pulka.store import catalog, compaction, fragments, merge, schema, writer
 from pulka.store.buffers import Buffer
 from pulka.testing.power import VolatileDisk
@@ -277,7 +277,7 @@ def inputs_are_deleted_before_the_merge_is_published() -> Iterator[None]:
 
 @plant("the catalog is slow to answer", "flushes are small")
 def a_query_takes_the_snapshot_before_the_fresh_batches() -> Iterator[None]:
-    real = engine.DataFusionEngine._source
+    real = reading.Reading._source
 
     class Early:
         def __init__(self, snapshot: seams.Snapshot) -> None:
@@ -292,7 +292,7 @@ def a_query_takes_the_snapshot_before_the_fresh_batches() -> Iterator[None]:
         other._catalog = Early(early)
         return await real(other, query, use)
 
-    with patched(engine.DataFusionEngine, "_source", source):
+    with patched(reading.Reading, "_source", source):
         yield
 
 

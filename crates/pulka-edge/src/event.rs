@@ -55,44 +55,6 @@ pub fn write_block(block: &[u8], out: &mut Vec<u8>) {
     out.extend(block);
 }
 
-/// Reads the fields of a block from its front; None: there are not so many bytes.
-pub struct Fields<'a>(pub &'a [u8]);
-
-impl<'a> Fields<'a> {
-    pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    pub fn u8(&mut self) -> Option<u8> {
-        Some(self.array::<1>()?[0])
-    }
-
-    pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// UTF-16 up to its terminating zero, which is taken.
-    pub fn utf16(&mut self) -> Option<String> {
-        let units: Vec<u16> = self.0.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0).collect();
-        self.bytes((units.len() + 1) * 2)?;
-        Some(String::from_utf16_lossy(&units))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +68,5 @@ mod tests {
         assert_eq!(blocks(&recording).collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
         assert_eq!(blocks(&recording[..recording.len() - 1]).count(), 2);
         assert_eq!(blocks(&[0xff; 20]).count(), 0);
-    }
-
-    #[test]
-    fn texts_end_at_their_zero() {
-        let mut fields = Fields(b"a\0b\0\0\0c\0");
-        assert_eq!((fields.utf16().as_deref(), fields.utf16()), (Some("ab"), None));
     }
 }

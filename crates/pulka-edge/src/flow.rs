@@ -33,7 +33,7 @@ impl Flow {
             }
             return;
         }
-        self.deliver(-ahead as u32, length, data, &mut take);
+        self.deliver(ahead.unsigned_abs(), length, data, &mut take);
         self.catch_up(&mut take);
     }
 
@@ -129,6 +129,7 @@ mod tests {
         assert_eq!(run(&[(5, 3, "abc"), (10, 2, "fg")]), "abc<2>fg");
         assert_eq!(run(&[(5, 9, "abc"), (14, 2, "fg")]), "abc<6>fg");
         assert_eq!(run(&[(u32::MAX, 3, "abc"), (2, 2, "de")]), "abcde");
+        assert_eq!(run(&[(5, 3, "abc"), (8 + (1 << 31), 2, "xx"), (8, 2, "de")]), "abcde"); // half of the numbers away: behind as much as ahead
     }
 
     proptest! {

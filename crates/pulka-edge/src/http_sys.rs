@@ -9,9 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hashbrown::HashMap;
 use pulka_l7::path::quantise;
+use pulka_l7::reader::Reader;
 use pulka_l7::transaction::{NO_RESPONSE, Transaction};
 
-use crate::event::{Event, Fields};
+use crate::event::Event;
 use crate::red::{End, Peer};
 
 /// dd5ef90a-6398-47a4-ad34-4dcecdef795f, as it is in memory.
@@ -37,12 +38,12 @@ struct Header {
     related: Activity,
 }
 
-fn header(fields: &mut Fields<'_>) -> Option<Header> {
+fn header(fields: &mut Reader<'_>) -> Option<Header> {
     fields.bytes(12)?; // size, type, flags, property, thread
-    let process = fields.u32()?;
-    let at_ns = (fields.u64()? as i64).saturating_sub(UNIX_EPOCH_FILETIME).saturating_mul(100);
+    let process = fields.u32_le()?;
+    let at_ns = (fields.u64_le()? as i64).saturating_sub(UNIX_EPOCH_FILETIME).saturating_mul(100);
     let provider = fields.array::<16>()?;
-    let id = fields.u16()?;
+    let id = fields.u16_le()?;
     fields.bytes(22)?; // the rest of the descriptor, times of the processor
     let (activity, related) = (fields.array()?, fields.array()?);
     (provider == PROVIDER).then_some(Header { process, at_ns, id, activity, related })
@@ -81,12 +82,12 @@ impl HttpSys {
     }
 
     pub fn block(&mut self, block: &[u8], tell: &mut impl FnMut(Event<'static>)) {
-        let mut fields = Fields(block);
+        let mut fields = Reader::new(block);
         let read = header(&mut fields).and_then(|header| self.event(&header, fields, tell));
         self.passed_over += u64::from(read.is_none());
     }
 
-    fn event(&mut self, header: &Header, mut fields: Fields<'_>, tell: &mut impl FnMut(Event<'static>)) -> Option<()> {
+    fn event(&mut self, header: &Header, mut fields: Reader<'_>, tell: &mut impl FnMut(Event<'static>)) -> Option<()> {
         match header.id {
             21 => self.connected(header, fields),
             23 => self.closed(header, tell),
@@ -96,22 +97,22 @@ impl HttpSys {
             3 => self.delivered(header, fields),
             4 | 8 => {
                 fields.bytes(16)?;
-                let status = fields.u16()?;
+                let status = fields.u16_le()?;
                 self.requests.get_mut(&header.activity).map(|request| answered(&mut request.transaction, header.at_ns, status))
             }
             10..=14 => self.finish(header, tell),
             16 | 17 => self.answered_by_cache(header, tell),
             25 => {
-                let (url, status) = (fields.utf16()?, fields.u16()?);
+                let (url, status) = (fields.utf16_le()?, fields.u16_le()?);
                 (self.cached.len() < self.entries_max).then(|| self.cached.insert(url, status)).map(|_| ())
             }
-            27 => self.cached.remove(&fields.utf16()?).map(|_| ()),
+            27 => self.cached.remove(&fields.utf16_le()?).map(|_| ()),
             _ => None,
         }
     }
 
-    fn connected(&mut self, header: &Header, mut fields: Fields<'_>) -> Option<()> {
-        fields.u64()?;
+    fn connected(&mut self, header: &Header, mut fields: Reader<'_>) -> Option<()> {
+        fields.u64_le()?;
         let (local, remote) = (socket_address(&mut fields)?, socket_address(&mut fields)?);
         if self.connections.len() >= self.entries_max {
             return None;
@@ -129,10 +130,10 @@ impl HttpSys {
         Some(())
     }
 
-    fn parsed(&mut self, header: &Header, mut fields: Fields<'_>) -> Option<()> {
+    fn parsed(&mut self, header: &Header, mut fields: Reader<'_>) -> Option<()> {
         let request = self.requests.get_mut(&header.activity)?;
-        fields.u64()?;
-        let (verb, url) = (fields.u32()?, fields.utf16()?);
+        fields.u64_le()?;
+        let (verb, url) = (fields.u32_le()?, fields.utf16_le()?);
         request.transaction.operation = VERBS.get(verb as usize).copied().unwrap_or("_OTHER").into();
         request.transaction.target = quantise(url.as_bytes(), PATH_BYTES).into();
         request.url = url;
@@ -140,10 +141,10 @@ impl HttpSys {
     }
 
     /// The request queue is what IIS calls an application pool.
-    fn delivered(&mut self, header: &Header, mut fields: Fields<'_>) -> Option<()> {
+    fn delivered(&mut self, header: &Header, mut fields: Reader<'_>) -> Option<()> {
         let request = self.requests.get_mut(&header.activity)?;
         fields.bytes(20)?;
-        let queue: String = fields.utf16()?.chars().take(QUEUE_BYTES).collect();
+        let queue: String = fields.utf16_le()?.chars().take(QUEUE_BYTES).collect();
         request.process = header.process;
         request.transaction.attributes.push(("pulka.http.request_queue", queue));
         Some(())
@@ -183,7 +184,7 @@ impl HttpSys {
         }
         transaction.end_ns = at_ns.max(transaction.start_ns);
         let peer = Peer { process: 0, address: Some(remote.ip()), port: local.port() };
-        tell(Event::Done { end: End { process: request.process, is_client: false, tls: *tls, peer }, transaction: Box::new(transaction) });
+        tell(Event::Done { end: End { process: request.process, is_client: false, tls: *tls, peer, own: Some(local.ip()) }, transaction: Box::new(transaction) });
         Some(())
     }
 }
@@ -195,15 +196,15 @@ fn answered(transaction: &mut Transaction, at_ns: i64, status: u16) {
 }
 
 /// A length and a SOCKADDR_IN (16 bytes) or SOCKADDR_IN6 (28).
-fn socket_address(fields: &mut Fields<'_>) -> Option<SocketAddr> {
-    let length = fields.u32()?;
-    let mut own = Fields(fields.bytes(length as usize).filter(|bytes| matches!(bytes.len(), 16 | 28))?);
-    own.u16()?;
+fn socket_address(fields: &mut Reader<'_>) -> Option<SocketAddr> {
+    let length = fields.u32_le()?;
+    let mut own = Reader::new(fields.bytes(length as usize).filter(|bytes| matches!(bytes.len(), 16 | 28))?);
+    own.u16_le()?;
     let port = u16::from_be_bytes(own.array()?);
     let address = if length == 16 {
         IpAddr::V4(Ipv4Addr::from(own.array::<4>()?))
     } else {
-        own.u32()?;
+        own.u32_le()?;
         IpAddr::V6(Ipv6Addr::from(own.array::<16>()?))
     };
     Some(SocketAddr::new(address, port))

@@ -29,6 +29,8 @@ pub struct End {
     pub is_client: bool,
     pub tls: bool,
     pub peer: Peer,
+    /// Its own address, where the peer is not on this machine: both ends tell the same two addresses, by which they are found to be one call.
+    pub own: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl Series {
 
 /// What an operation is called once there are too many.
 pub const OTHER: &str = "other";
-const NOBODY: End = End { process: 0, is_client: false, tls: false, peer: Peer { process: 0, address: None, port: 0 } };
+const NOBODY: End = End { process: 0, is_client: false, tls: false, peer: Peer { process: 0, address: None, port: 0 }, own: None };
 
 fn key_of(end: End, transaction: &Transaction) -> Key {
     Key {
@@ -184,7 +186,7 @@ mod tests {
     use super::*;
 
     fn end(process: Process) -> End {
-        End { process, is_client: false, tls: false, peer: Peer { process: 0, address: None, port: 80 } }
+        End { process, is_client: false, tls: false, peer: Peer { process: 0, address: None, port: 80 }, own: None }
     }
 
     fn transaction(target: &str, ms: i64, error: Option<&'static str>) -> Transaction {

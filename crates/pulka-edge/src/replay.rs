@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use pulka_l7::connection::Side;
+use pulka_l7::reader::Reader;
 
-use crate::event::{Event, Fields, blocks, write_block};
+use crate::event::{Event, blocks, write_block};
 use crate::tracker::{Facts, Piece, Tracker};
 
 /// Told of every event but `Done`, which no recording of ours holds.
@@ -48,19 +49,19 @@ fn head(kind: u8, conn: u64, at_ns: i64, block: &mut Vec<u8>) {
 
 /// None for a block that is no event.
 pub fn decode(block: &[u8]) -> Option<Event<'_>> {
-    let mut fields = Fields(block);
-    let (kind, conn, at_ns) = (fields.u8()?, fields.u64()?, fields.u64()? as i64);
+    let mut fields = Reader::new(block);
+    let (kind, conn, at_ns) = (fields.u8()?, fields.u64_le()?, fields.u64_le()? as i64);
     Some(match kind {
         1 => Event::Open { conn, from_start: fields.u8()? != 0, facts: read_facts(&mut fields)?, at_ns },
         2 => Event::Learn { conn, facts: read_facts(&mut fields)? },
         3 => {
             let (client, from, tls) = (side(fields.u8()?), side(fields.u8()?)?, fields.u8()? != 0);
-            let (sequence, length) = (fields.u32()?, fields.u32()?);
-            Event::Bytes { conn, client, piece: Piece { from, at_ns, sequence, length, tls, data: fields.0 } }
+            let (sequence, length) = (fields.u32_le()?, fields.u32_le()?);
+            Event::Bytes { conn, client, piece: Piece { from, at_ns, sequence, length, tls, data: fields.rest() } }
         }
         4 => {
             let (from, facts) = (side(fields.u8()?)?, read_facts(&mut fields)?);
-            Event::Datagram { conn, facts, from, at_ns, data: fields.0 }
+            Event::Datagram { conn, facts, from, at_ns, data: fields.rest() }
         }
         5 => Event::Close { conn, at_ns },
         _ => return None,
@@ -86,6 +87,7 @@ fn side(code: u8) -> Option<Side> {
 
 fn write_facts(facts: &Facts, block: &mut Vec<u8>) {
     block.extend(facts.process.to_le_bytes());
+    block.extend(facts.namespace.to_le_bytes());
     block.push(side_code(facts.client));
     for end in [facts.local, facts.remote] {
         let address = end.map_or(Ipv6Addr::UNSPECIFIED, |end| match end.ip() {
@@ -98,11 +100,11 @@ fn write_facts(facts: &Facts, block: &mut Vec<u8>) {
     }
 }
 
-fn read_facts(fields: &mut Fields<'_>) -> Option<Facts> {
-    let (process, client) = (fields.u32()?, side(fields.u8()?));
+fn read_facts(fields: &mut Reader<'_>) -> Option<Facts> {
+    let (process, namespace, client) = (fields.u32_le()?, fields.u32_le()?, side(fields.u8()?));
     let mut end = || {
-        let (known, address, port) = (fields.u8()? != 0, Ipv6Addr::from(fields.array::<16>()?), fields.u16()?);
+        let (known, address, port) = (fields.u8()? != 0, Ipv6Addr::from(fields.array::<16>()?), fields.u16_le()?);
         Some(known.then(|| SocketAddr::new(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4), port)))
     };
-    Some(Facts { local: end()?, remote: end()?, client, process })
+    Some(Facts { local: end()?, remote: end()?, client, process, namespace })
 }

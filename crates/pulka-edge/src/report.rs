@@ -16,6 +16,8 @@ pub struct RowKey {
     pub peer: String,
     /// The peer's address: of clients only where the peer has no name.
     pub address: Option<IpAddr>,
+    /// Its own address, where the peer has no name.
+    pub own_address: Option<IpAddr>,
     /// The server's port.
     pub port: u16,
     pub protocol: &'static str,
@@ -51,6 +53,7 @@ fn row_key(key: Key, service: String, name: &impl Fn(Process) -> Option<String>)
         is_client: end.is_client,
         tls: end.tls,
         address: end.peer.address.filter(|_| end.is_client || peer.is_empty()),
+        own_address: end.own.filter(|_| peer.is_empty()),
         peer,
         port: end.peer.port,
         protocol: key.protocol,
@@ -86,7 +89,7 @@ mod tests {
         for (process, peer) in [(10, 20), (11, 20), (12, 0)] {
             let peer = Peer { process: peer, address: Some([10, 0, 0, 7].into()), port: 80 };
             let transaction = Transaction { protocol: "http1", operation: "GET".into(), end_ns: i64::from(process), ..Transaction::default() };
-            red.add(End { process, is_client: false, tls: false, peer }, transaction);
+            red.add(End { process, is_client: false, tls: false, peer, own: None }, transaction);
         }
         let rows = rows(red.take(), |process| Some(if process < 20 { "shop".to_owned() } else { "cart".to_owned() }));
         assert_eq!(rows.len(), 2);
@@ -100,7 +103,7 @@ mod tests {
         let mut red = Red::new(100);
         for (process, peer) in [(10, 11), (11, 10)] {
             let peer = Peer { process: peer, address: Some([10, 0, 0, 7].into()), port: 53 };
-            red.add(End { process, is_client: process == 10, tls: false, peer }, Transaction { protocol: "dns", ..Transaction::default() });
+            red.add(End { process, is_client: process == 10, tls: false, peer, own: None }, Transaction { protocol: "dns", ..Transaction::default() });
         }
         let rows = rows(red.take(), |process| [(0, "unknown"), (11, "resolver")].iter().find(|known| known.0 == process).map(|known| known.1.to_owned()));
         let mut said: Vec<_> = rows.iter().map(|row| (row.key.service.as_str(), row.key.peer.as_str())).collect();

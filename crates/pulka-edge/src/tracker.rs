@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 use pulka_l7::connection::{Chunk, Connection, Side};
 use pulka_l7::decoder::{Limits, Transport};
+use pulka_l7::flight::IN_FLIGHT;
 use pulka_l7::protocols::http1;
-use pulka_l7::transaction::{Initiator, Transaction};
+use pulka_l7::transaction::{Initiator, PARTIAL, Transaction};
 
 use crate::event::Event;
 use crate::flow::{self, Flow};
@@ -35,6 +36,9 @@ pub enum Verdict {
     /// Copy everything, as far as there is room: many messages share a packet.
     Whole,
     Ignore,
+    /// The same, of what it sends: it is told of what its peer sends, too.
+    KeepSent,
+    WholeSent,
 }
 
 /// Bytes of one direction as a source saw them. Side A is the local one.
@@ -56,6 +60,8 @@ pub struct Facts {
     pub remote: Option<SocketAddr>,
     pub client: Option<Side>,
     pub process: Process,
+    /// Of the network; 0: not known, or not told when connections in it end.
+    pub namespace: u32,
 }
 
 /// Datagrams have no end; a peer that is silent for so long is forgotten.
@@ -67,8 +73,12 @@ struct Tracked {
     wire: [Flow; 2],
     plaintext: [Flow; 2],
     at_ns: i64,
-    judged: bool,
+    judged: Option<Verdict>,
     has_tls: bool,
+    /// The other end, whose bytes are told once, by who sends them.
+    twin: Option<Conn>,
+    /// Its memory was needed: what comes is passed over.
+    given_up: bool,
     /// It turned out to be TLS, whose plaintext was looked for at so many ticks; None: it is none, or was counted.
     awaits_plaintext: Option<u8>,
 }
@@ -88,6 +98,8 @@ pub struct Counters {
     pub refused: u64,
     pub evicted: u64,
     pub idle: u64,
+    /// Requests that were counted but not followed, because too many were under way on their connection.
+    pub in_flight: u64,
 }
 
 pub struct Tracker {
@@ -111,7 +123,7 @@ const TAP_BYTES_MAX: usize = 64 << 20;
 impl Tracked {
     fn new(transport: Transport, facts: Facts, from_start: bool, at_ns: i64, limits: Limits) -> Tracked {
         let connection = Connection::new(transport, facts.client, from_start, limits);
-        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: false, has_tls: false, awaits_plaintext: None }
+        Tracked { connection, facts, wire: Default::default(), plaintext: Default::default(), at_ns, judged: None, twin: None, given_up: false, has_tls: false, awaits_plaintext: None }
     }
 
     fn learn(&mut self, facts: Facts) {
@@ -124,6 +136,9 @@ impl Tracked {
         known.remote = known.remote.or(facts.remote);
         if known.process == 0 {
             known.process = facts.process;
+        }
+        if known.namespace == 0 {
+            known.namespace = facts.namespace;
         }
     }
 
@@ -166,9 +181,10 @@ impl Tracked {
         decided && !self.has_tls
     }
 
-    /// A decision on whether its bytes are worth copying, made once.
+    /// A decision on whether its bytes are worth copying, made once its protocol is known, and again when it shows nothing any more.
     fn judge(&mut self) -> Option<Verdict> {
-        if self.judged {
+        let stays = self.judged.is_some_and(|verdict| verdict == Verdict::Ignore || self.connection.opaque().is_none());
+        if stays {
             return None;
         }
         let verdict = if self.connection.opaque().is_some() || self.connection.protocol() == Some("tls") {
@@ -176,7 +192,7 @@ impl Tracked {
         } else {
             self.connection.protocol().map(|_| if self.connection.streams() { Verdict::Whole } else { Verdict::Keep })?
         };
-        self.judged = true;
+        self.judged = Some(verdict);
         self.awaits_plaintext = (self.connection.protocol() == Some("tls") && self.connection.opaque().is_none()).then_some(0);
         Some(verdict)
     }
@@ -217,16 +233,15 @@ impl Tracker {
     /// A connection begins (`from_start`), or one that is older is told of.
     pub fn open(&mut self, conn: Conn, facts: Facts, from_start: bool, at_ns: i64) {
         self.tap(&Event::Open { conn, facts, from_start, at_ns });
-        if let (Some(local), Some(remote)) = (facts.local, facts.remote) && self.ends.len() < self.bounds.connections_max {
-            self.ends.insert((local, remote), conn);
-        }
         if let Some(tracked) = self.tracked.get_mut(&conn) {
-            return tracked.learn(facts);
-        }
-        if self.has_room() {
+            tracked.learn(facts);
+        } else if self.has_room() {
             self.counters.opened += 1;
             self.tracked.insert(conn, Tracked::new(Transport::Stream, facts, from_start, at_ns, self.bounds.limits));
+        } else {
+            return;
         }
+        self.find_by_ends(conn);
     }
 
     /// More facts on a connection that may be known; one that is not stays so.
@@ -234,9 +249,13 @@ impl Tracker {
         self.tap(&Event::Learn { conn, facts });
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             tracked.learn(facts);
-            if let (Some(local), Some(remote)) = (tracked.facts.local, tracked.facts.remote) {
-                self.ends.insert((local, remote), conn);
-            }
+            self.find_by_ends(conn);
+        }
+    }
+
+    fn find_by_ends(&mut self, conn: Conn) {
+        if let Some(Facts { local: Some(local), remote: Some(remote), .. }) = self.tracked.get(&conn).map(|tracked| tracked.facts) {
+            self.ends.insert((local, remote), conn);
         }
     }
 
@@ -246,17 +265,43 @@ impl Tracker {
         if !self.tracked.contains_key(&conn) {
             self.open(conn, Facts { client, ..Facts::default() }, false, piece.at_ns);
         }
-        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        self.follow(conn, piece);
+        if piece.from == Side::A && !piece.tls && let Some(twin) = self.tracked.get(&conn).and_then(|tracked| tracked.twin) {
+            self.follow(twin, &Piece { from: Side::B, ..*piece });
+        }
+    }
+
+    fn follow(&mut self, conn: Conn, piece: &Piece<'_>) {
+        let Some(tracked) = self.tracked.get_mut(&conn).filter(|tracked| !tracked.given_up) else { return };
         tracked.piece(piece, &mut self.counters.gaps, &mut self.out);
         if let Some(verdict) = tracked.judge() {
             self.verdicts.push((conn, verdict));
             if let Some(reason) = tracked.connection.opaque() {
                 *self.opaque.entry((tracked.facts.process, reason)).or_default() += 1;
             }
+            self.pair(conn, verdict);
         }
         if !self.out.is_empty() {
             self.count(conn);
         }
+    }
+
+    /// With both ends in one network namespace, what the one receives is what the other has sent: half of the records do.
+    fn pair(&mut self, conn: Conn, verdict: Verdict) {
+        let sent = match verdict {
+            Verdict::Keep => Verdict::KeepSent,
+            Verdict::Whole => Verdict::WholeSent,
+            _ => return,
+        };
+        let Some(Facts { local: Some(local), remote: Some(remote), namespace: namespace @ 1.., .. }) = self.tracked.get(&conn).map(|tracked| tracked.facts) else { return };
+        let Some(twin) = self.ends.get(&(remote, local)).copied().filter(|twin| *twin != conn) else { return };
+        let fits = |other: &&mut Tracked| other.judged == Some(verdict) && other.facts.namespace == namespace && other.twin.is_none() && !other.given_up;
+        let Some(other) = self.tracked.get_mut(&twin).filter(fits) else { return };
+        other.twin = Some(conn);
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            tracked.twin = Some(twin);
+        }
+        self.verdicts.extend([(conn, sent), (twin, sent)]);
     }
 
     /// One whole message between a socket and a peer.
@@ -292,6 +337,9 @@ impl Tracker {
         self.count(conn);
         if let Some(tracked) = self.tracked.remove(&conn) {
             self.forget(&tracked.facts, conn);
+            if let Some(other) = tracked.twin.and_then(|twin| self.tracked.get_mut(&twin)) {
+                other.twin = None;
+            }
         }
     }
 
@@ -305,9 +353,9 @@ impl Tracker {
             if tracked.stays_encrypted(false) {
                 *self.opaque.entry((tracked.facts.process, ENCRYPTED)).or_default() += 1;
             }
-            if now_ns - tracked.at_ns > bound.idle_ns {
-                idle.push(*conn);
-            } else if now_ns - tracked.at_ns > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
+            if now_ns.saturating_sub(tracked.at_ns) > bound.idle_ns && tracked.twin.is_none() {
+                idle.push(*conn); // of a pair, the source would tell only one direction when it wakes up
+            } else if now_ns.saturating_sub(tracked.at_ns) > 1_000_000_000 && tracked.wire.iter().any(Flow::waits) {
                 waiting.push(*conn);
             }
         }
@@ -320,8 +368,13 @@ impl Tracker {
             self.count(conn);
         }
         let silent = bound.idle_ns.min(DATAGRAMS_IDLE_NS);
-        let ended: Vec<_> = self.datagrams.extract_if(|_, tracked| now_ns - tracked.at_ns > silent).collect();
-        ended.iter().for_each(|((conn, _), tracked)| self.forget(&tracked.facts, *conn));
+        let ended: Vec<_> = self.datagrams.iter().filter(|(_, tracked)| now_ns.saturating_sub(tracked.at_ns) > silent).map(|(key, _)| *key).collect();
+        ended.iter().for_each(|key| self.give_up_answers(key, now_ns)); // all, before the first is forgotten: they name each other
+        for key in ended {
+            if let Some(tracked) = self.datagrams.remove(&key) {
+                self.forget(&tracked.facts, key.0);
+            }
+        }
         if held > bound.held_bytes_max {
             self.evict(held - bound.held_bytes_max, now_ns);
         }
@@ -330,6 +383,11 @@ impl Tracker {
     /// The process of a connection, 0 while it is not known; None for a connection that is not followed.
     pub fn process(&self, conn: Conn) -> Option<Process> {
         self.tracked.get(&conn).map(|tracked| tracked.facts.process)
+    }
+
+    /// The connection between two addresses, if it is followed and they are known.
+    pub fn conn(&self, local: SocketAddr, remote: SocketAddr) -> Option<Conn> {
+        self.ends.get(&(local, remote)).copied()
     }
 
     /// Connections whose process is not known, which a walk over open files may tell.
@@ -368,8 +426,27 @@ impl Tracker {
             freed += size;
             self.counters.evicted += 1;
             self.verdicts.push((conn, Verdict::Ignore));
-            self.close(conn, now_ns);
+            self.give_up(conn, now_ns);
         }
+    }
+
+    /// It stays, empty, so that its next bytes do not begin it anew.
+    fn give_up(&mut self, conn: Conn, now_ns: i64) {
+        let Some(tracked) = self.tracked.get_mut(&conn) else { return };
+        tracked.close(now_ns, &mut self.counters.gaps, &mut self.out);
+        self.count(conn);
+        if let Some(tracked) = self.tracked.get_mut(&conn) {
+            (tracked.connection, tracked.given_up) = (Connection::new(Transport::Stream, None, false, self.bounds.limits), true);
+        }
+    }
+
+    /// Of a peer that is silent: what was asked and not answered has failed.
+    fn give_up_answers(&mut self, key: &(Conn, SocketAddr), now_ns: i64) {
+        let Some(tracked) = self.datagrams.get_mut(key) else { return };
+        tracked.connection.close(now_ns, &mut self.out);
+        let (facts, client) = (tracked.facts, tracked.connection.client());
+        let peer = self.twin(&facts).map_or(0, |twin| twin.facts.process);
+        self.emit(facts, client, false, peer);
     }
 
     fn forget(&mut self, facts: &Facts, conn: Conn) {
@@ -394,11 +471,13 @@ impl Tracker {
 
     fn emit(&mut self, facts: Facts, client: Option<Side>, tls: bool, peer: Process) {
         let local_is_client = facts.client.or(client) == Some(Side::A);
+        let own = facts.local.map(|local| local.ip()).filter(|_| peer == 0);
         // A request that was before the agent: its answer, as a message of its own, would turn the server into a client.
         for transaction in self.out.drain(..).filter(|transaction| !http1::is_unasked(transaction)) {
             let pushed = matches!(transaction.initiator, Initiator::Server | Initiator::ServerOneWay);
-            let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer) };
+            let end = End { process: facts.process, is_client: local_is_client != pushed, tls, peer: peer_of(&facts, local_is_client, peer), own };
             self.counters.transactions += 1;
+            self.counters.in_flight += u64::from(transaction.attributes.last().is_some_and(|(name, value)| *name == PARTIAL && value == IN_FLIGHT));
             self.red.add(end, transaction);
         }
     }

@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use hashbrown::HashMap;
 use pulka_l7::capture::packet::{Body, Segment, segment};
 use pulka_l7::connection::Side;
+use pulka_l7::reader::Reader;
 
-use crate::event::{Event, Fields};
+use crate::event::Event;
 use crate::tracker::{Conn, Facts, Piece};
 
 const NETWORK: u8 = 0;
@@ -43,9 +44,9 @@ struct Address {
     flags: u32,
 }
 
-fn address(fields: &mut Fields<'_>) -> Option<Address> {
-    let (ticks, bits) = (fields.u64()? as i64, fields.u32()?);
-    fields.u32()?;
+fn address(fields: &mut Reader<'_>) -> Option<Address> {
+    let (ticks, bits) = (fields.u64_le()? as i64, fields.u32_le()?);
+    fields.u32_le()?;
     Some(Address { ticks, layer: bits as u8, event: (bits >> 8) as u8, flags: bits })
 }
 
@@ -84,11 +85,11 @@ impl WinDivert {
     }
 
     fn read<'a>(&mut self, block: &'a [u8], tell: &mut impl FnMut(Event<'a>)) -> Option<()> {
-        let mut fields = Fields(block);
+        let mut fields = Reader::new(block);
         let address = address(&mut fields)?;
         let data = fields.bytes(64)?;
         match address.layer {
-            NETWORK => self.packet(&address, segment(RAW, fields.0)?, tell),
+            NETWORK => self.packet(&address, segment(RAW, fields.rest())?, tell),
             FLOW => self.flow(&address, data, tell),
             _ => None,
         }
@@ -154,16 +155,16 @@ impl WinDivert {
 
     fn facts(&self, ends: Ends, client: Option<Side>, udp: bool) -> Facts {
         let process = self.processes.get(&(ends, udp)).copied().unwrap_or(0);
-        Facts { local: Some(ends.0), remote: Some(ends.1), client, process }
+        Facts { local: Some(ends.0), remote: Some(ends.1), client, process, namespace: 0 }
     }
 
     /// WINDIVERT_DATA_FLOW: two endpoint ids, the process, both addresses and ports (in the byte order of the machine), the protocol.
     fn flow<'a>(&mut self, address: &Address, data: &[u8], tell: &mut impl FnMut(Event<'a>)) -> Option<()> {
-        let mut fields = Fields(data);
+        let mut fields = Reader::new(data);
         fields.bytes(16)?;
-        let process = fields.u32()?;
+        let process = fields.u32_le()?;
         let (local, remote) = (ip(&mut fields)?, ip(&mut fields)?);
-        let ends = (SocketAddr::new(local, fields.u16()?), SocketAddr::new(remote, fields.u16()?));
+        let ends = (SocketAddr::new(local, fields.u16_le()?), SocketAddr::new(remote, fields.u16_le()?));
         let udp = fields.u8()? == 17;
         match address.event {
             FLOW_DELETED => self.processes.remove(&(ends, udp)),
@@ -178,8 +179,8 @@ impl WinDivert {
 }
 
 /// Four words, the lowest first; IPv4 as a mapped address.
-fn ip(fields: &mut Fields<'_>) -> Option<IpAddr> {
-    let words = [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
+fn ip(fields: &mut Reader<'_>) -> Option<IpAddr> {
+    let words = [fields.u32_le()?, fields.u32_le()?, fields.u32_le()?, fields.u32_le()?];
     let address = words.iter().rev().fold(0u128, |sum, word| sum << 32 | u128::from(*word));
     let address = Ipv6Addr::from(address);
     Some(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4))

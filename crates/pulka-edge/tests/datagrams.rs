@@ -17,7 +17,7 @@ fn tracker() -> Tracker {
 
 fn facts(local: &str, remote: &str, process: u32) -> Facts {
     let end = |text: &str| text.parse::<SocketAddr>().ok();
-    Facts { local: end(local), remote: end(remote), client: None, process }
+    Facts { local: end(local), remote: end(remote), client: None, process, namespace: 0 }
 }
 
 /// A question of process 10 to the server of process 20, as their sockets see it; only who sends is known.
@@ -54,4 +54,14 @@ fn peers_that_are_silent_are_forgotten() {
     tracker.datagram(3, facts("127.0.0.1:53", "127.0.0.1:40000", 0), Side::B, 12_000 * MS, QUERY);
     tracker.datagram(3, facts("127.0.0.1:53", "127.0.0.1:40000", 21), Side::A, 12_001 * MS, ANSWER);
     assert_eq!(ends(&tracker.red.take()), [(21, false, 0, 1)], "the port has another owner now");
+}
+
+#[test]
+fn questions_that_nobody_answered_have_failed() {
+    let mut tracker = tracker();
+    tracker.datagram(1, facts("127.0.0.1:40000", "127.0.0.1:53", 10), Side::A, 0, QUERY);
+    tracker.tick(11_000 * MS);
+    let series = tracker.red.take();
+    assert_eq!(ends(&series), [(10, true, 0, 1)]);
+    assert_eq!(series[0].0.error.as_deref(), Some("no_response"));
 }

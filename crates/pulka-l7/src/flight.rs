@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use crate::transaction::{NO_RESPONSE, Transaction};
+use crate::transaction::{Initiator, NO_RESPONSE, PARTIAL, Transaction};
 
 /// `T` is a request under way. Those that find no room are counted, so that answers in order still meet their requests.
 pub struct Flight<T> {
@@ -22,15 +22,16 @@ impl<T> Flight<T> {
         self.text_bytes + text_bytes + (self.waiting.len() + 1) * size_of::<(T, u32)>() <= self.limit_bytes
     }
 
-    /// `text_bytes`: what the request holds on the heap. When there is no room it is counted, and `pop` counts back: for
-    /// protocols with one answer per request.
-    pub fn push(&mut self, request: T, text_bytes: usize) {
+    /// `text_bytes`: what the request holds on the heap. When there is no room it is given back and counted, and `pop` counts
+    /// back: for protocols with one answer per request.
+    pub fn push(&mut self, request: T, text_bytes: usize) -> Option<T> {
         if self.unseen > 0 || !self.has_room(text_bytes) {
             self.unseen += 1;
-            return;
+            return Some(request);
         }
         self.text_bytes += text_bytes;
         self.waiting.push_back((request, u32::try_from(text_bytes).unwrap_or(u32::MAX)));
+        None
     }
 
     pub fn front(&mut self) -> Option<&mut T> {
@@ -62,9 +63,9 @@ impl<T> Flight<T> {
     /// For requests found by a key: the oldest gives way when there is no room.
     pub fn push_keyed(&mut self, request: T, text_bytes: usize) -> Option<T> {
         let given_up = if self.has_room(text_bytes) { None } else { self.pop() };
-        self.push(request, text_bytes);
+        let refused = self.push(request, text_bytes);
         self.unseen = 0;
-        given_up
+        given_up.or(refused)
     }
 
     pub fn find(&mut self, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
@@ -81,6 +82,13 @@ impl<T> Flight<T> {
 
     pub fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// All that wait; answers that come without a request are passed over.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.clear();
+        waiting.into_iter().map(|(request, _)| request)
     }
 
     pub fn clear(&mut self) {
@@ -113,7 +121,18 @@ pub fn answered_in_part(request: &mut Transaction, end_ns: i64, bytes: u64) {
     request.end_ns = end_ns.max(request.end_ns);
     request.first_byte_ns.get_or_insert(request.end_ns);
     request.response_bytes += bytes;
-    request.attributes.push(("pulka.partial", "true".to_owned()));
+    request.attributes.push((PARTIAL, "true".to_owned()));
+}
+
+/// The value of `pulka.partial` of a request that was not followed, because too many were under way on its connection.
+pub const IN_FLIGHT: &str = "in_flight";
+
+/// A request for which there was no room: counted, as a message without an answer, because how it ends will not be known.
+pub fn unfollowed(mut request: Transaction) -> Transaction {
+    let pushed = matches!(request.initiator, Initiator::Server | Initiator::ServerOneWay);
+    request.initiator = if pushed { Initiator::ServerOneWay } else { Initiator::ClientOneWay };
+    request.attributes.push((PARTIAL, IN_FLIGHT.to_owned()));
+    request
 }
 
 /// What a request holds on the heap.
@@ -125,17 +144,27 @@ pub fn text_bytes(request: &Transaction) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::Flight;
+    use super::{Flight, unfollowed};
+    use crate::transaction::{Initiator, Transaction};
+
+    #[test]
+    fn a_request_that_is_not_followed_is_a_message_of_whoever_sent_it() {
+        for (initiator, message) in [(Initiator::Client, Initiator::ClientOneWay), (Initiator::Server, Initiator::ServerOneWay)] {
+            let request = unfollowed(Transaction { initiator, ..Transaction::default() });
+            assert_eq!((request.initiator, request.error, request.attributes), (message, None, vec![("pulka.partial", "in_flight".to_owned())]));
+        }
+    }
 
     #[test]
     fn what_finds_no_room_is_counted() {
         let mut flight = Flight::<u64>::new(3 * size_of::<(u64, u32)>());
-        (1..=5).for_each(|request| flight.push(request, 0));
+        let refused: Vec<u64> = (1..=5).filter_map(|request| flight.push(request, 0)).collect();
+        assert_eq!(refused, [4, 5]);
         assert_eq!((flight.pop(), flight.pop(), flight.pop()), (Some(1), Some(2), Some(3)));
-        flight.push(6, 0);
+        assert_eq!(flight.push(6, 0), Some(6));
         assert_eq!((flight.pop(), flight.pop(), flight.pop()), (None, None, None));
         assert!(flight.is_empty());
-        flight.push(7, 0);
+        assert_eq!(flight.push(7, 0), None);
         assert_eq!((flight.pop(), flight.held_bytes() >= size_of::<(u64, u32)>()), (Some(7), true));
     }
 

@@ -64,6 +64,17 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_le_bytes)
     }
 
+    pub fn u64_le(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// UTF-16 (little-endian) up to its terminating zero, which is passed over.
+    pub fn utf16_le(&mut self) -> Option<String> {
+        let units: Vec<u16> = self.rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0).collect();
+        self.bytes((units.len() + 1) * 2)?;
+        Some(String::from_utf16_lossy(&units))
+    }
+
     /// Up to a NUL, which is passed over.
     pub fn cstring(&mut self) -> Option<&'a [u8]> {
         let end = memchr::memchr(0, self.rest)?;
@@ -98,6 +109,13 @@ mod tests {
         assert_eq!((reader.u16_le(), reader.cstring(), reader.bytes(2)), (None, None, None));
         assert_eq!(reader.u8(), Some(b'!'));
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn texts_end_at_their_zero() {
+        let mut reader = Reader::new(b"a\0b\0\0\0c\0");
+        assert_eq!((reader.utf16_le().as_deref(), reader.utf16_le()), (Some("ab"), None));
+        assert_eq!((Reader::new(&[1, 0, 0, 0, 0, 0, 0, 2]).u64_le(), Reader::new(&[0; 7]).u64_le()), (Some(1 + (2 << 56)), None));
     }
 
     #[test]

@@ -25,6 +25,9 @@ impl Party {
 /// The error class of a request that saw no answer before its connection ended.
 pub const NO_RESPONSE: &str = "no_response";
 
+/// The attribute of a transaction of which a part is not known: `true`, or the reason.
+pub const PARTIAL: &str = "pulka.partial";
+
 /// One exchange, or one one-way message. Texts are bounded and hold no secrets, no literals and no query arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transaction {
@@ -63,10 +66,21 @@ pub enum Initiator {
 
 impl Transaction {
     pub fn duration_ns(&self) -> i64 {
-        (self.end_ns - self.start_ns).max(0)
+        self.end_ns.saturating_sub(self.start_ns).max(0)
     }
 
     pub fn is_one_way(&self) -> bool {
         matches!(self.initiator, Initiator::ClientOneWay | Initiator::ServerOneWay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Transaction;
+
+    #[test]
+    fn no_times_make_a_duration_overflow() {
+        let lasting = |start_ns, end_ns| Transaction { start_ns, end_ns, ..Transaction::default() }.duration_ns();
+        assert_eq!([lasting(1, 3), lasting(3, 1), lasting(i64::MIN, i64::MAX), lasting(i64::MAX, i64::MIN)], [2, 0, i64::MAX, 0]);
     }
 }

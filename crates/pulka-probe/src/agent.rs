@@ -15,6 +15,7 @@ use crate::probe::{Error, Limits, Probe, Verdict};
 use crate::process::{self, Process};
 use crate::watchdog::{Cost, Sample, Strikes};
 use crate::sessions::Sessions;
+use crate::sockets;
 use crate::targets::{Target, Targets};
 use crate::wire::{Bytes, Conn, Direction, LISTEN, Record, Role};
 
@@ -64,6 +65,8 @@ struct Inner {
     clock: Clock,
     watch: Watch,
     listeners: HashMap<u16, u32>,
+    /// Who answers questions: a datagram that comes in tells nothing of who will take it.
+    resolvers: Vec<Conn>,
     sessions: Sessions,
     targets: Targets,
     /// Connections whose process is to be looked at for a TLS library.
@@ -77,6 +80,7 @@ const TICK: Duration = Duration::from_secs(1);
 const SAMPLE_EVERY: u32 = 10;
 /// Sockets whose process a walk did not find (the kernel's own) are not looked for every second.
 const WALK_EVERY: u32 = 10;
+const DNS: u16 = 53;
 
 impl Agent {
     pub fn start(object: &[u8], options: Options) -> Result<Agent, Error> {
@@ -93,6 +97,7 @@ impl Agent {
             clock: Clock::now(),
             watch,
             listeners: HashMap::new(),
+            resolvers: Vec::new(),
             sessions: Sessions::default(),
             targets: Targets::default(),
             encrypted: HashSet::new(),
@@ -267,9 +272,33 @@ impl Inner {
     fn facts(&mut self, conn: &Conn) -> Facts {
         self.meet(conn.tgid);
         let told = self.probe.features()[feature::OWNER].answer == Answer::Yes;
-        let listens = if told || conn.role != Role::Server { 0 } else { self.listeners.get(&conn.local.port()).copied().unwrap_or(0) };
+        let listens = match (conn.udp, conn.role) {
+            (true, _) => self.resolver(conn),
+            (false, Role::Server) if !told => self.listeners.get(&conn.local.port()).copied().unwrap_or(0),
+            _ => 0,
+        };
         let process = if conn.tgid == 0 { listens } else { conn.tgid };
-        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process }
+        Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process, namespace: self.namespace(conn) }
+    }
+
+    /// 0 where nothing tells that a connection ends: one that is followed by what its two ends send must stay until it does.
+    fn namespace(&self, conn: &Conn) -> u32 {
+        if self.probe.features()[feature::STATE].answer == Answer::Yes { conn.namespace } else { 0 }
+    }
+
+    /// Whose socket it is; of sockets that are known by their addresses only, the one process that has all of them.
+    fn resolver(&mut self, conn: &Conn) -> u32 {
+        let by_address = |known: &&Conn| known.conn == 0 && conn.local.port() == DNS;
+        let process = match self.resolvers.iter().find(|known| known.conn == conn.conn) {
+            Some(exact) => exact.tgid,
+            None => self.resolvers.iter().find(by_address).map_or(0, |first| first.tgid),
+        };
+        let is_one = self.resolvers.iter().all(|known| known.conn != 0 || known.tgid == process);
+        if !is_one {
+            return 0;
+        }
+        self.meet(process);
+        process
     }
 
     /// Each second, so that another process that gets the number is not taken for the one before.
@@ -292,23 +321,33 @@ impl Inner {
     /// Sockets that are older than the agent, or whose process is not known: from the table of open files.
     fn walk(&mut self) {
         let own = std::process::id();
-        let files = self.probe.files();
+        let files = self.files();
         let at_ns = self.clock.unix_ns(0);
         let listening: Vec<&Conn> = files.iter().filter(|conn| conn.state == LISTEN && !conn.udp && conn.tgid != own).collect();
         for conn in &listening {
             self.meet(conn.tgid);
             self.listeners.insert(conn.local.port(), conn.tgid);
         }
-        for conn in files.iter().filter(|conn| conn.state != LISTEN && !conn.udp && conn.remote.port() != 0 && conn.tgid != own) {
+        self.resolvers = files.iter().filter(|conn| conn.udp && conn.local.port() == DNS && conn.remote.port() == 0 && conn.tgid != own).copied().collect();
+        for conn in files.iter().filter(|conn| conn.conn != 0 && conn.state != LISTEN && !conn.udp && conn.remote.port() != 0 && conn.tgid != own) {
             self.meet(conn.tgid);
             let serves = listening.iter().any(|listener| listener.local.port() == conn.local.port());
             let side = if serves { Side::B } else { Side::A };
-            let facts = Facts { local: Some(conn.local), remote: Some(conn.remote), client: Some(side), process: conn.tgid };
+            let facts = Facts { local: Some(conn.local), remote: Some(conn.remote), client: Some(side), process: conn.tgid, namespace: self.namespace(conn) };
             self.tracker.open(conn.conn, facts, false, at_ns.max(self.clock.wall_ns()));
         }
-        for conn in files.iter().filter(|conn| conn.tgid == own) {
+        for conn in files.iter().filter(|conn| conn.conn != 0 && conn.tgid == own) {
             let _ = self.probe.verdict(conn.conn, Verdict::Ignore);
         }
+    }
+
+    /// Of connections that the kernel's tables have by their addresses only, those that are followed.
+    fn files(&mut self) -> Vec<Conn> {
+        if self.probe.features()[feature::FILES].answer == Answer::Yes {
+            return self.probe.files();
+        }
+        let by_ends = |conn: Conn| Conn { conn: self.tracker.conn(conn.local, conn.remote).unwrap_or(0), ..conn };
+        sockets::open().into_iter().map(by_ends).collect()
     }
 
     fn tell_verdicts(&mut self) {
@@ -317,6 +356,8 @@ impl Inner {
                 Judgement::Keep => Verdict::Keep,
                 Judgement::Whole => Verdict::Whole,
                 Judgement::Ignore => Verdict::Ignore,
+                Judgement::KeepSent => Verdict::KeepSent,
+                Judgement::WholeSent => Verdict::WholeSent,
             };
             let _ = self.probe.verdict(conn, verdict); // a full map only costs a longer look at the connection
         }

@@ -40,7 +40,7 @@ pub fn all() -> Vec<Feature> {
         feature("bytes", &["bytes_ingress", "bytes_egress"], "plaintext of every socket", "cgroup v2, Linux 5.10 with BTF, CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"),
         feature("state", &["conn_state"], "opens, closes and roles of connections; otherwise by listening ports", "the tracepoint inet_sock_set_state with BTF"),
         feature("owner", &["owner_sends", "owner_receives"], "the process of a socket; otherwise the one that listens or connected", "the tracepoints tcp_sendmsg_locked and sock_recv_length (Linux 6.15)"),
-        feature("files", &["conn_files"], "connections older than the agent; otherwise they are named by their ports", "BPF iterators (Linux 5.12)"),
+        feature("files", &["conn_files"], "connections older than the agent; otherwise who listens, and connections whose opening was seen, from /proc", "BPF iterators (Linux 5.12)"),
         feature("tls", &["tls_enter", "tls_exit", "go_write", "go_read", "go_read_return", "rust_chunk", "rust_consume"], "plaintext of OpenSSL, GnuTLS, Go and rustls", "x86-64, uprobes with cookies (Linux 5.15), the feature owner"),
     ];
     features[BYTES].required = true;

@@ -13,6 +13,7 @@ mod probe;
 pub mod process;
 mod ring;
 mod sessions;
+mod sockets;
 pub mod targets;
 pub mod watchdog;
 pub mod wire;

@@ -53,6 +53,9 @@ pub enum Verdict {
     Keep = 1,
     Ignore = 2,
     Whole = 3,
+    /// The same, of what it sends: its peer is on this machine, and tells the rest.
+    KeepSent = 9,
+    WholeSent = 11,
 }
 
 pub struct Probe {

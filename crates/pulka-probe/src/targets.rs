@@ -24,7 +24,7 @@ pub struct Targets {
     files: HashMap<FileId, Target>,
 }
 
-/// Processes and files remembered; beyond it the oldest knowledge is dropped and looked up again.
+/// Processes and files remembered; beyond it what is known is dropped and looked up again, but for files that are probed.
 const VISITED_MAX: usize = 16_384;
 
 impl Targets {
@@ -32,6 +32,9 @@ impl Targets {
     pub fn visit(&mut self, pid: u32, mut attach: impl FnMut(&Path, &[Point]) -> Result<(), String>) {
         if self.visited.len() >= VISITED_MAX {
             self.visited.clear();
+        }
+        if self.files.len() >= VISITED_MAX {
+            self.files.retain(|_, target| !target.points.is_empty());
         }
         if !self.visited.insert(pid) {
             return;

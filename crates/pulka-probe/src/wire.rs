@@ -45,6 +45,8 @@ pub struct Conn {
     pub tgid: u32,
     /// The kernel's TCP state, where the record comes from the table of open files.
     pub state: u32,
+    /// Of the network.
+    pub namespace: u32,
 }
 
 /// A TLS library's object for a connection. Its sequence numbers are a count of its own.
@@ -70,7 +72,7 @@ pub enum Record<'a> {
 
 pub const LISTEN: u32 = 10;
 
-pub const CONN_RECORD_BYTES: usize = HEAD + ENDS + 8;
+pub const CONN_RECORD_BYTES: usize = HEAD + ENDS + 16;
 
 impl<'a> Record<'a> {
     /// None for bytes that are no record.
@@ -160,6 +162,7 @@ fn conn(bytes: &[u8]) -> Option<Conn> {
         udp: u16_at(bytes, HEAD + 38)? == 17,
         tgid: u32_at(bytes, HEAD + ENDS)?,
         state: u32_at(bytes, HEAD + ENDS + 4)?,
+        namespace: u32_at(bytes, HEAD + ENDS + 8)?,
     })
 }
 
@@ -196,9 +199,10 @@ mod tests {
         }
         record.extend(42u32.to_ne_bytes());
         record.extend(1u32.to_ne_bytes());
+        record.extend([7, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(record.len(), CONN_RECORD_BYTES);
         let Some(Record::Open(conn)) = Record::parse(&record) else { panic!("not read") };
-        assert_eq!((conn.local, conn.tgid, conn.role), ("127.0.0.1:80".parse().unwrap(), 42, Role::Client));
+        assert_eq!((conn.local, conn.tgid, conn.role, conn.namespace), ("127.0.0.1:80".parse().unwrap(), 42, Role::Client, u32::from_ne_bytes([7, 0, 0, 0])));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Inner {
 /// A capture knows no processes, and counts each transaction once: as the client has it.
 fn end_of(seen: &Seen) -> End {
     let peer = Peer { process: 0, address: Some(seen.server.ip()), port: seen.server.port() };
-    End { process: 0, is_client: true, tls: false, peer }
+    End { process: 0, is_client: true, tls: false, peer, own: None }
 }
 
 fn server_of(key: &Key) -> Option<String> {

@@ -26,6 +26,7 @@ __all__ = ["Agent", "EdgeSettings", "attach", "programs"]
 _log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 _SELF = "pulka-edge"
+_LEFT_OUT = ("connections_refused", "connections_evicted", "plaintext_unbound", "gaps", "requests_in_flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Agent:
             service = self._names[pid].service if pid in self._names else UNKNOWN
             found.append(Count(service, "pulka.connections.unreadable", "{connection}", {"pulka.reason": reason}, value))
         status = self._native.status()
-        left_out = {**status.drops, **{name: status.counters[name] for name in ("connections_refused", "connections_evicted", "plaintext_unbound", "gaps")}}
+        left_out = {**status.drops, **{name: status.counters[name] for name in _LEFT_OUT}}
         for reason, total in left_out.items():
             if total > self._told.get(reason, 0):
                 found.append(Count(_SELF, "pulka.edge.left_out", "{item}", {"pulka.reason": reason}, total - self._told.get(reason, 0)))

@@ -83,12 +83,16 @@ def encode(
 ) -> list[Request]:
     """The requests of one interval: metrics, and traces when there are exemplars. Empty for nothing."""
     metrics, traces = [], []
-    for name in dict.fromkeys([*(row.service for row in rows), *(count.service for count in counts)]):
-        own = [row for row in rows if row.service == name]
+    by_service: dict[str, tuple[list[Row], list[Count]]] = {}
+    for row in rows:
+        by_service.setdefault(row.service, ([], []))[0].append(row)
+    for count in counts:
+        by_service.setdefault(count.service, ([], []))[1].append(count)
+    for name, (own, left_out) in by_service.items():
         resource = {"attributes": _attributes(_resource(services.get(name) or Service(name), host))}
         spans: list[dict[str, Any]] = []
         times = {"startTimeUnixNano": str(start_ns), "timeUnixNano": str(end_ns)}
-        points = [*_metrics(own, times, random, spans), *_counts([count for count in counts if count.service == name], times)]
+        points = [*_metrics(own, times, random, spans), *_counts(left_out, times)]
         metrics.append({"resource": resource, "scopeMetrics": [{"scope": _SCOPE, "metrics": points}]})
         if spans:
             traces.append({"resource": resource, "scopeSpans": [{"scope": _SCOPE, "spans": spans}]})

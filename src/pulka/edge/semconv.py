@@ -20,6 +20,7 @@ class Row(Protocol):
     tls: bool
     peer: str
     address: str
+    own_address: str
     port: int
     protocol: str
     operation: str
@@ -86,8 +87,8 @@ def _of_protocol(row: Row) -> Mapping[str, Value]:
 
 
 def _ends(row: Row) -> Mapping[str, Value]:
-    address = "server.address" if row.is_client else "client.address"
-    return {address: row.address, "server.port": row.port or "", "peer.service": row.peer}
+    peer, own = ("server.address", "client.address") if row.is_client else ("client.address", "server.address")
+    return {peer: row.address, own: row.own_address, "server.port": row.port or "", "peer.service": row.peer}
 
 
 def span_name(row: Row) -> str:

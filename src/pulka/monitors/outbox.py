@@ -1,7 +1,8 @@
 """What is to be told, kept in the catalog until it was: at least once, with growing pauses, or said to have failed.
 
 Entries come into being in the transaction of the evaluation that causes them and go after they were sent, so a process that
-dies in between sends again, under the same id.
+dies in between sends again, under the same id. What one receiver is to hear of one monitor goes in its order: an alert that was
+refused at first must not arrive after its recovery.
 """
 
 import asyncio
@@ -51,11 +52,20 @@ class Outbox:
 
     async def turn(self) -> None:
         """Try everything that is due once."""
-        now_ns = self._clock.now_ns()
-        waiting = [(one, msgspec.json.decode(one.body, type=Entry)) for one in await self._documents.documents(OUTBOX)]
-        await asyncio.gather(*(self._try(one, entry) for one, entry in waiting if entry.next_ns <= now_ns))
+        queues: dict[tuple[str, str, str, str], list[tuple[Document, Entry]]] = {}
+        for one in await self._documents.documents(OUTBOX):
+            entry = msgspec.json.decode(one.body, type=Entry)
+            queues.setdefault((one.tenant, entry.monitor, entry.to, entry.address), []).append((one, entry))
+        await asyncio.gather(*(self._empty(sorted(queue, key=lambda waiting: waiting[1].created_ns)) for queue in queues.values()))
 
-    async def _try(self, document: Document, entry: Entry) -> None:
+    async def _empty(self, queue: Sequence[tuple[Document, Entry]]) -> None:
+        """Up to the first that is not due, or has to wait again."""
+        for document, entry in queue:
+            if entry.next_ns > self._clock.now_ns() or not await self._try(document, entry):
+                return
+
+    async def _try(self, document: Document, entry: Entry) -> bool:
+        """Whether it is done with: sent, or given up."""
         async with self._slots:
             try:
                 await self._senders[entry.to](document.tenant, entry)
@@ -68,6 +78,7 @@ class Outbox:
             await self._documents.edit(edits)
         except Conflict:
             _log.info("%s was sent by another process too", entry.id)
+        return edits[0].body is None
 
     def _after(self, document: Document, entry: Entry, error: Exception) -> list[Edit]:
         """Later again, or, when there is no hope, a row of history that says so."""

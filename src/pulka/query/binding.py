@@ -22,6 +22,7 @@ from pulka.query.removal import fields_of, without
 from pulka.query.schema import LogicalTable
 from pulka.query.session import read_only
 from pulka.query.source import Source
+from pulka.query.stopping import goes_on
 
 __all__ = ["Place", "Prepared", "bind", "scans", "shown_schema"]
 
@@ -75,7 +76,7 @@ def shown_schema(frame: DataFrame, prepared: Prepared) -> pa.Schema:
 
 
 def _bound(session: SessionContext, prepared: Prepared, sources: Sequence[Source], place: Place, window: TimeRange, every: bool) -> DataFrame:
-    if not any(map(is_late, sources)):
+    if not any(is_late(source, place.paths) for source in sources):
         session.sql("SET datafusion.execution.parquet.pushdown_filters = false")
     counted = next((source.use.counted for source in sources if source.is_counted), None)
     sql = prepared.sql if counted is None else counted.sql
@@ -109,7 +110,7 @@ def scans(session: SessionContext, source: Source, place: Place, used: frozenset
             shapes.check_known(shape, table, ones)
             paths = [place.paths[one.id].absolute() for one in ones] if place.paths else []  # nothing is read to explain
             scan = shapes.scan_fragments(session, shape, paths, Path(tempfile.mkdtemp(dir=folder), "links"))
-            yield shape, without(scan, shape, removals)
+            yield shape, without(scan if source.is_over is None else goes_on(scan, source.is_over), shape, removals)
     known = definition(table.name).columns
     for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
         read = used | fields_of(removals)

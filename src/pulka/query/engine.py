@@ -16,6 +16,7 @@ from pulka.query import shapes
 from pulka.query.answers import Answer, Answers, Kept, key_of
 from pulka.query.apart import grows
 from pulka.query.binding import Prepared
+from pulka.query.comparisons import with_comparisons
 from pulka.query.execution import Execution, Start
 from pulka.query.limits import NO_END, Bounds, Deadline, bounds
 from pulka.query.newest import Step, fewer, steps
@@ -93,7 +94,7 @@ class DataFusionEngine:
         query = self._open(sql, tenant, window, Limits())
         try:
             await query.timed("wait", self._turn(query))
-            prepared, sources = await self._reading.prepare(query, sql)
+            prepared, sources = await self._reading.prepare(query, await with_comparisons(query, self._reading, sql))
             plan = await self._execution.explain(query, prepared, sources)
             first = [sum(len(one.fragments) for one in some) for some, _ in _steps(query, prepared, sources)]
             return {"tables": [funnel(source) for source in sources], "plan": plan} | ({"newest_first": first} if len(first) > 1 else {})
@@ -133,7 +134,8 @@ class DataFusionEngine:
         query.deadline.at_end(await self._turns.take(query.tenant, query.bounds.memory_bytes))
 
     async def _start(self, query: Query, sql: str) -> Result:
-        found = await planned(lambda: self._planned(query, sql))
+        statement = await with_comparisons(query, self._reading, sql)
+        found = await planned(lambda: self._planned(query, statement))
         if isinstance(found, Answer):
             query.stats.cached, query.stats.truncated = True, found.truncated
             query.stats.rows = sum(batch.num_rows for batch in found.batches)

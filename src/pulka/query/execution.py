@@ -12,6 +12,7 @@ from pulka.query.binding import Prepared, bind, shown_schema
 from pulka.query.limits import Batches, Running, bounded
 from pulka.query.query import Query
 from pulka.query.source import Source
+from pulka.query.stopping import lingers
 from pulka.query.turns import Turns
 
 __all__ = ["Execution", "Start", "run", "watched"]
@@ -39,6 +40,8 @@ class Execution:
         """The schema of the answer over `sources`, and what starts it."""
         arguments = (prepared, sources, query.place(), window)
         if query.apart is None and not multiplies(prepared, sources) and not self._gives_way(query, sources):
+            for source in sources:
+                source.is_over = query.deadline.is_over if lingers(prepared.sql, source) else None
             frame = await query.in_thread(lambda: bind(query.session, *arguments))
             frames = [frame]  # handed over once: it holds on to what its plan has in memory
             return shown_schema(frame, prepared), lambda: run(query, frames.pop())

@@ -15,7 +15,7 @@ from pulka.query.planning import prepare
 from pulka.query.prune import prune
 from pulka.query.query import Query
 from pulka.query.removal import Hidden
-from pulka.query.schema import logical_tables
+from pulka.query.schema import LogicalTable, logical_tables
 from pulka.query.search_scan import Found, search
 from pulka.query.source import Source, fresh_within
 from pulka.seams import Catalog, Clock, Fragment, FragmentFiles, Fresh
@@ -42,12 +42,17 @@ class Reading:
         if len(sql.encode(errors="replace")) > self._text_bytes:
             raise TooLarge(f"the query is larger than {self._text_bytes} bytes", hint="put the values it lists in a table, or raise query_text_bytes_max")
         statement = check_select(sql)
-        # In this order: what is published in between is known from the first, and the other way round from neither.
-        fresh = self._fresh.fresh_fields(query.tenant)
-        query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
+        await self.look_up(query)
         prepared = await query.timed("plan", self._plan(query, statement))
         sources = await query.timed("prune", self._sources(query, prepared))
         return prepared, sources
+
+    async def look_up(self, query: Query) -> Mapping[str, LogicalTable]:
+        """The tenant's tables as they are now."""
+        # In this order: what is published in between is known from the first, and the other way round from neither.
+        fresh = self._fresh.fresh_fields(query.tenant)
+        query.known = logical_tables(await query.deadline.of(self._catalog.tables(query.tenant)), fresh)
+        return query.known
 
     async def fetch(self, query: Query, sources: Sequence[Source]) -> None:
         """Local files of all fragments, and what a search finds in them."""

@@ -7,6 +7,7 @@ transaction, and SQLite costs nobody a server. Many regions without a PostgreSQL
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -45,6 +47,16 @@ _IN_MAX = 500
 _fragments = schema.fragments.c
 _WITHOUT_STATS = [column for column in schema.fragments.c if column.name not in ("stats", "retired_ns")]
 _live = _fragments.retired_ns.is_(None)
+
+# Statements of every query are built once: SQLAlchemy takes longer to build one than SQLite to answer it.
+_positions, _known = schema.positions.c, schema.fields.c
+_of_table = and_(_live, _fragments.tenant == bindparam("tenant"), _fragments.table_name == bindparam("table"))
+_COUNT = select(func.count()).where(_of_table)
+_REACHED = select(_positions.partition, _positions.sequence).where(
+    _positions.tenant == bindparam("tenant"), _positions.table_name == bindparam("table")
+)
+_STATS = select(_fragments.id, _fragments.stats).where(_fragments.id.in_(bindparam("ids", expanding=True)))
+_FIELDS = select(_known.path, _known.type).where(_known.tenant == bindparam("tenant"), _known.table_name == bindparam("table"))
 
 _Out = TypeVar("_Out")
 
@@ -186,29 +198,27 @@ class SqlCatalog:
             _keep_dedup(connection, change.dedup, self._clock.now_ns())
 
     def _snapshot(self, tenant: str, table: str, window: TimeRange) -> Snapshot:
-        of_table = and_(_live, _fragments.tenant == tenant, _fragments.table_name == table)
-        at = schema.positions.c
-        reached = select(at.partition, at.sequence).where(at.tenant == tenant, at.table_name == table)
+        of_table = {"tenant": tenant, "table": table}
+        ends = {"start_ns": window.start_ns, "end_ns": window.end_ns}
         with self._database.read() as connection:
-            total = connection.execute(select(func.count()).where(of_table)).scalar_one()
-            found = self._fragments_of(connection, and_(of_table, *rules.overlap(window)))
-            positions = {row.partition: row.sequence for row in connection.execute(reached)}
+            found = self._fragments_of(connection, _within(*(end is not None for end in ends.values())), {**of_table, **ends})
+            total = connection.execute(_COUNT, of_table).scalar_one()
+            positions = {row.partition: row.sequence for row in connection.execute(_REACHED, of_table)}
             deletes = rules.pending_deletes(connection, tenant, table)
             retention = rules.read_retention(connection, tenant)
         return Snapshot(tuple(found), positions, total - len(found), deletes, retention)
 
     def _read_fragments(self, condition: Any) -> list[Fragment]:
         with self._database.read() as connection:
-            return self._fragments_of(connection, condition)
+            return self._fragments_of(connection, _select_fragments(condition))
 
-    def _fragments_of(self, connection: Connection, condition: Any) -> list[Fragment]:
+    def _fragments_of(self, connection: Connection, query: Select[Any], values: Mapping[str, Any] | None = None) -> list[Fragment]:
         """Rows first, then only those statistics that are not decoded yet: they are most of the bytes."""
-        order = (_fragments.window_start_ns, _fragments.created_ns, _fragments.id)
-        rows = connection.execute(select(*_WITHOUT_STATS).where(condition).order_by(*order)).all()
+        rows = connection.execute(query, values).all()
         kept = ((row.id, self._stats.get(row.id)) for row in rows)
         stats = {key: known for key, known in kept if known is not None}
         for some in _chunks([row.id for row in rows if row.id not in stats]):
-            for row in connection.execute(select(_fragments.id, _fragments.stats).where(_fragments.id.in_(some))):
+            for row in connection.execute(_STATS, {"ids": some}):
                 stats[row.id] = self._stats.decode(row.id, row.stats)
         return [_fragment(row, stats[row.id]) for row in rows]
 
@@ -225,6 +235,17 @@ class SqlCatalog:
             for some in _chunks(keys):
                 gone = and_(_fragments.object_key.in_(some), _fragments.retired_ns.is_not(None))
                 connection.execute(delete(schema.fragments).where(gone))
+
+
+def _select_fragments(condition: Any) -> Select[Any]:
+    return select(*_WITHOUT_STATS).where(condition).order_by(_fragments.window_start_ns, _fragments.created_ns, _fragments.id)
+
+
+@cache
+def _within(has_start: bool, has_end: bool) -> Select[Any]:
+    """The fragments of a table whose events may lie at or after `start_ns` and before `end_ns`."""
+    ends = rules.overlap(bindparam("start_ns") if has_start else None, bindparam("end_ns") if has_end else None)
+    return _select_fragments(and_(_of_table, *ends))
 
 
 def _move_positions(connection: Connection, moves: Mapping[tuple[int, str, str], tuple[int, int]]) -> None:
@@ -259,10 +280,9 @@ def _add_fields(connection: Connection, fragments: Sequence[Fragment]) -> None:
     seen: dict[tuple[str, str], set[tuple[str, FieldType]]] = {}
     for fragment in fragments:
         seen.setdefault((fragment.tenant, fragment.table), set()).update(_fields_of(fragment))
-    known = schema.fields.c
     for (tenant, table), pairs in sorted(seen.items()):
-        query = select(known.path, known.type).where(known.tenant == tenant, known.table_name == table)
-        new = sorted(pairs - {(row.path, row.type) for row in connection.execute(query)})
+        known = connection.execute(_FIELDS, {"tenant": tenant, "table": table})
+        new = sorted(pairs - {(row.path, row.type) for row in known})
         _insert_ignore(
             connection, schema.fields,
             [{"tenant": tenant, "table_name": table, "path": path, "type": kind} for path, kind in new],

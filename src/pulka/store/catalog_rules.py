@@ -6,7 +6,7 @@ from functools import singledispatch
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, text, update
 
 from pulka.errors import Conflict
 from pulka.model.rules import Condition, Delete, Hold, Retention, Rules
@@ -17,7 +17,16 @@ from pulka.store import schema
 __all__ = ["amend", "check_removal", "marked", "pending_deletes", "read_retention", "read_rules", "set_marks"]
 
 _LOCK_ID = 0x72756C6573  # "rules"
-_fragments, _deletes, _positions = schema.fragments.c, schema.deletes.c, schema.positions.c
+_fragments, _deletes, _positions, _retention = schema.fragments.c, schema.deletes.c, schema.positions.c, schema.retention.c
+
+# Built once, like those of `catalog.py`: every query asks them.
+_PENDING = (
+    select(schema.deletes)
+    .where(_deletes.tenant == bindparam("tenant"), _deletes.table_name == bindparam("table"), _deletes.done_ns.is_(None))
+    .order_by(_deletes.number)
+)
+_RETENTION = select(schema.retention).order_by(_retention.tenant, _retention.table_name, _retention.created_ns, _retention.id)
+_RETENTION_OF = _RETENTION.where(_retention.tenant == bindparam("of"))
 
 
 def read_rules(connection: Connection, tenant: str | None, done: bool) -> Rules:
@@ -34,8 +43,7 @@ def read_rules(connection: Connection, tenant: str | None, done: bool) -> Rules:
 
 def read_retention(connection: Connection, tenant: str | None) -> tuple[Retention, ...]:
     """The retention policies of a tenant, or of all."""
-    at = schema.retention.c
-    rows = connection.execute(_of(schema.retention, tenant).order_by(at.tenant, at.table_name, at.created_ns, at.id))
+    rows = connection.execute(_RETENTION) if tenant is None else connection.execute(_RETENTION_OF, {"of": tenant})
     return tuple(
         Retention(r.id, r.tenant, r.table_name, r.keep_s, _condition(r.condition), r.created_ns, r.created_by) for r in rows
     )
@@ -43,8 +51,7 @@ def read_retention(connection: Connection, tenant: str | None) -> tuple[Retentio
 
 def pending_deletes(connection: Connection, tenant: str, table: str) -> tuple[Delete, ...]:
     """Deletes of a table that are not done, by number."""
-    here = and_(_deletes.tenant == tenant, _deletes.table_name == table, _deletes.done_ns.is_(None))
-    return tuple(_delete(row) for row in connection.execute(select(schema.deletes).where(here).order_by(_deletes.number)))
+    return tuple(_delete(row) for row in connection.execute(_PENDING, {"tenant": tenant, "table": table}))
 
 
 def _of(table: Any, tenant: str | None) -> Any:
@@ -55,7 +62,7 @@ def _with_progress(connection: Connection, wanted: Delete) -> Delete:
     """Retired fragments count too: their objects still hold the rows."""
     left = and_(
         _fragments.tenant == wanted.tenant, _fragments.table_name == wanted.table, _fragments.deleted_upto < wanted.number,
-        *overlap(wanted.window),
+        *overlap(wanted.window.start_ns, wanted.window.end_ns),
     )  # fmt: skip
     here = and_(_positions.tenant == wanted.tenant, _positions.table_name == wanted.table)
     reached = {row.partition: row.sequence for row in connection.execute(select(_positions.partition, _positions.sequence).where(here))}
@@ -64,12 +71,12 @@ def _with_progress(connection: Connection, wanted: Delete) -> Delete:
     return replace(wanted, fragments_left=count, is_published=published)
 
 
-def overlap(window: TimeRange) -> Iterable[Any]:
-    """`TimeRange.overlaps` in SQL, for fragments."""
-    if window.start_ns is not None:
-        yield _fragments.max_ns >= window.start_ns
-    if window.end_ns is not None:
-        yield _fragments.min_ns < window.end_ns
+def overlap(start_ns: Any, end_ns: Any) -> Iterable[Any]:
+    """`TimeRange.overlaps` in SQL, for fragments; None is no end."""
+    if start_ns is not None:
+        yield _fragments.max_ns >= start_ns
+    if end_ns is not None:
+        yield _fragments.min_ns < end_ns
 
 
 def amend(connection: Connection, change: Amendment, now_ns: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 def row(**facts: Any) -> Any:
     return SimpleNamespace(**{
-        "service": "shop", "is_client": False, "tls": False, "peer": "", "address": "", "port": 80, "protocol": "http1", "operation": "GET",
+        "service": "shop", "is_client": False, "tls": False, "peer": "", "address": "", "own_address": "", "port": 80, "protocol": "http1", "operation": "GET",
         "target": "/orders/*", "status": "200", "error": None, "count": 3, "sum": 0.6, "min": 0.1, "max": 0.3, "scale": 5, "offset": -107,
         "counts": [1, 0, 2], "zeros": 0, "one_way": 0, "exemplars": [], **facts,
     })  # fmt: skip

@@ -4,9 +4,13 @@ import ast
 import importlib
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import pulka
+from pulka import _native
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src" / "pulka"
@@ -73,3 +77,8 @@ def test_native_stub_and_module_agree() -> None:
     declared = {n.name for n in stub.body if isinstance(n, ast.FunctionDef | ast.ClassDef)} | {"__version__"}
     real = {name for name in dir(_native) if not name.startswith("__")} | {"__version__"}
     assert declared == real
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert {pulka.__version__, _native.__version__} == {project}

@@ -195,6 +195,22 @@ async def test_a_receiver_that_is_down_is_tried_with_growing_pauses(world: World
     await one.close()
 
 
+async def test_an_end_is_not_told_before_its_alert(world: World) -> None:
+    """The pause of the refused alert lasts longer than the alert; a mail does not wait for the webhook."""
+    world.engine.answers = {0: {"value": [9.0]}}
+    world.refuse["webhook"] = Temporary("down")
+    one = world.process()
+    await one.put("acme", errors(emails=("team@example.com",)))
+    one.runner.start()
+    await world.pass_s(100)
+    mails = len(world.told("email"))
+    del world.refuse["webhook"]
+    await world.pass_s(200)
+    await one.close()
+    assert mails == 2
+    assert [told["changes"][0]["state"] for told in world.told("webhook")] == ["alert", "ok"]
+
+
 @pytest.mark.parametrize("error", [BadInput("the receiver answered 404"), Temporary("down")])
 async def test_what_cannot_be_sent_is_said_to_have_failed(world: World, error: Exception) -> None:
     world.engine.otherwise = {"value": [9.0]}

@@ -10,7 +10,7 @@ use methods::{Method, close_name, destination, is_client_method, is_server_metho
 use opening::recognise;
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::reader::Reader;
 use crate::transaction::{Initiator, Party, Transaction};
@@ -101,7 +101,8 @@ impl Amqp {
             return out.push(Transaction { initiator: Initiator::ClientOneWay, ..transaction });
         }
         let text = text_bytes(&transaction);
-        self.waiting.push_keyed(Waiting { channel, kind: Kind::Answer(method.class, method.number), transaction }, text);
+        let waiting = Waiting { channel, kind: Kind::Answer(method.class, method.number), transaction };
+        out.extend(self.waiting.push_keyed(waiting, text).map(|given_up| unfollowed(given_up.transaction)));
     }
 
     fn answer(&mut self, channel: u16, message: &Message<'_>, method: &Method<'_>, out: &mut Vec<Transaction>) {
@@ -169,14 +170,14 @@ impl Amqp {
                     transaction.initiator = Initiator::Client;
                     let waiting = Waiting { channel, kind: Kind::Confirm(*count), transaction };
                     let text = text_bytes(&waiting.transaction);
-                    out.extend(self.waiting.push_keyed(waiting, text).map(|given_up| given_up.transaction));
+                    out.extend(self.waiting.push_keyed(waiting, text).map(|given_up| unfollowed(given_up.transaction)));
                     return;
                 }
             }
             Incoming::Deliver(tag) if self.channels.of(channel).acknowledges => {
                 let waiting = Waiting { channel, kind: Kind::Acknowledge(tag), transaction };
                 let text = text_bytes(&waiting.transaction);
-                out.extend(self.unacknowledged.push_keyed(waiting, text).map(|given_up| given_up.transaction));
+                out.extend(self.unacknowledged.push_keyed(waiting, text).map(|given_up| unfollowed(given_up.transaction)));
                 return;
             }
             _ => {}

@@ -10,7 +10,7 @@ use opening::recognise;
 use segments::{SEGMENT_BYTES, Segment, segment};
 
 use crate::decoder::{Decoder, Input, Limits, Next, Protocol, Step};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::prepared::Prepared;
 use crate::reader::Reader;
@@ -97,7 +97,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    fn request(&mut self, header: &Header, message: &Message<'_>) {
+    fn request(&mut self, header: &Header, message: &Message<'_>, out: &mut Vec<Transaction>) {
         self.version = header.version;
         let compressed = header.flags & COMPRESSED != 0;
         let body = if compressed { None } else { body(header, message.head) };
@@ -112,7 +112,8 @@ impl Messages {
         let mut transaction = message.begins(PROTOCOL.name, Initiator::Client, operation, target);
         transaction.attributes.extend(self.keyspace.clone().map(|keyspace| ("db.namespace", keyspace)));
         let text = text_bytes(&transaction) * if prepares.is_some() { 2 } else { 1 };
-        self.waiting.push_keyed(Waiting { stream: header.stream, prepares, login: header.operation == opcode::STARTUP, transaction }, text);
+        let waiting = Waiting { stream: header.stream, prepares, login: header.operation == opcode::STARTUP, transaction };
+        out.extend(self.waiting.push_keyed(waiting, text).map(|given_up| unfollowed(given_up.transaction)));
     }
 
     fn describe(&self, operation: u8, body: Option<Reader<'_>>) -> (&'static str, String) {
@@ -236,7 +237,7 @@ impl Framed for Messages {
     fn message(&mut self, from: Party, message: &Message<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
         let header = header(from, message.head)?;
         match from {
-            Party::Client => self.request(&header, message),
+            Party::Client => self.request(&header, message, out),
             Party::Server => self.response(&header, message, out),
         }
         None

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use message::{Message, message, rcode_name, type_name};
 
 use crate::decoder::{Decoder, Input, Limits, Opening, Protocol, Step, Transport, Verdict};
+use crate::flight::unfollowed;
 use crate::text::printable;
 use crate::transaction::{Initiator, NO_RESPONSE, Party, Transaction};
 
@@ -104,7 +105,7 @@ impl Dns {
         if self.waiting.len() >= self.limits.in_flight
             && let Some(oldest) = self.waiting.pop_front()
         {
-            out.push(unanswered(oldest.transaction, start_ns));
+            out.push(unfollowed(oldest.transaction));
         }
         self.waiting.push_back(Query { id: found.id, transaction });
     }

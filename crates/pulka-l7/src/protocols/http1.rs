@@ -10,6 +10,7 @@ pub use head::known_method;
 use head::{Fields, OTHER_METHOD, Upgrade, begins_known_method, chunk_size, request_line, status_line, without_line_end};
 
 use crate::decoder::{Decoder, Input, Limits, Next, Opening, Protocol, Step, Transport, Verdict};
+use crate::flight::unfollowed;
 use crate::path::quantise;
 use crate::protocols::http2::Http2;
 use crate::registry;
@@ -131,6 +132,8 @@ pub struct Http1 {
     limits: Limits,
     flows: [Flow; 2],
     waiting: VecDeque<Request>,
+    /// Requests behind those that wait, for which there was no room: so many answers are passed over.
+    unseen: u64,
     /// Requests begun so far; the one being sent has this number.
     requests: u64,
     /// A request line was read, its header is not complete.
@@ -140,7 +143,7 @@ pub struct Http1 {
 impl Http1 {
     pub fn new(limits: Limits) -> Self {
         let flow = || Flow { place: Place::Start, fields: Fields::default(), start: 0, start_ns: 0, seen: 0, seen_ns: 0, status: 0 };
-        Http1 { limits, flows: [flow(), flow()], waiting: VecDeque::new(), requests: 0, begun: None }
+        Http1 { limits, flows: [flow(), flow()], waiting: VecDeque::new(), unseen: 0, requests: 0, begun: None }
     }
 
     fn start_line(&mut self, from: Party, input: &Input<'_>, out: &mut Vec<Transaction>) -> Step {
@@ -219,7 +222,8 @@ impl Http1 {
 
     /// After a gap in the answers nobody can tell which they answered, but rarely more than one is under way.
     fn give_up_all_but_last(&mut self, out: &mut Vec<Transaction>) {
-        while self.waiting.len() > 1 {
+        let last = usize::from(std::mem::take(&mut self.unseen) == 0);
+        while self.waiting.len() > last {
             out.extend(self.waiting.pop_front().map(|request| request.transaction));
         }
     }
@@ -266,8 +270,9 @@ impl Http1 {
         if fields.ambiguous {
             request.transaction.attributes.push(("pulka.http.framing", "ambiguous".into()));
         }
-        if self.waiting.len() >= self.limits.in_flight {
-            out.extend(self.waiting.pop_front().map(|request| no_response(request, self.flows[0].seen_ns)));
+        if self.unseen > 0 || self.waiting.len() >= self.limits.in_flight {
+            self.unseen += 1;
+            return out.push(unfollowed(request.transaction));
         }
         self.waiting.push_back(request);
     }
@@ -316,6 +321,10 @@ impl Http1 {
     fn answered(&mut self, end: u64, end_ns: i64, out: &mut Vec<Transaction>) {
         let server = &mut self.flows[1];
         let status = std::mem::take(&mut server.status);
+        if self.waiting.is_empty() && self.unseen > 0 {
+            self.unseen -= 1;
+            return;
+        }
         let request = self.waiting.pop_front().or_else(|| self.begun.take());
         let number = request.as_ref().map(|request| request.number);
         let mut transaction = request.map_or_else(|| unasked(server.start_ns), |request| request.transaction);

@@ -14,10 +14,11 @@ use hpack::{Field, Name, Table};
 
 use super::grpc;
 use crate::decoder::{Decoder, Input, Limits, Opening, Protocol, Step, Transport, Verdict};
+use crate::flight::unfollowed;
 use crate::path::quantise;
 use crate::protocols::http1::known_method;
 use crate::text::printable;
-use crate::transaction::{Initiator, NO_RESPONSE, Party, Transaction};
+use crate::transaction::{Initiator, NO_RESPONSE, PARTIAL, Party, Transaction};
 
 pub static PROTOCOL: Protocol = Protocol {
     name: "http2",
@@ -28,6 +29,9 @@ pub static PROTOCOL: Protocol = Protocol {
     recognise,
     decoder: |_, limits| Box::new(Http2::new(limits)),
 };
+
+/// Where there is no room a new exchange is left out, unless the oldest is as old: its end was probably missed.
+const STALE_NS: i64 = 30_000_000_000;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -220,12 +224,20 @@ impl Http2 {
 
     fn begin(&mut self, stream: u32, start_ns: i64, bytes: usize, out: &mut Vec<Transaction>) {
         if self.exchanges.len() >= self.limits.in_flight
-            && let Some((_, oldest)) = self.exchanges.pop_first()
+            && let Some((&oldest, exchange)) = self.exchanges.first_key_value()
+            && (start_ns.saturating_sub(exchange.transaction.start_ns) > STALE_NS || self.exchanges.len() > self.limits.in_flight)
         {
-            out.push(self.finished(oldest, start_ns, None));
+            self.leave_out(oldest, out);
         }
         let transaction = Transaction { start_ns, end_ns: start_ns, request_bytes: bytes as u64, ..Transaction::default() };
         self.exchanges.insert(stream, Exchange { transaction, ..Exchange::default() });
+    }
+
+    fn leave_out(&mut self, stream: u32, out: &mut Vec<Transaction>) {
+        if let Some(exchange) = self.exchanges.remove(&stream) {
+            let end_ns = exchange.transaction.end_ns;
+            out.push(unfollowed(self.finished(Exchange { answered: true, ..exchange }, end_ns, None)));
+        }
     }
 
     /// A whole header: of a request, an answer, or a trailer.
@@ -240,6 +252,9 @@ impl Http2 {
             if from == Party::Client || block.promised {
                 exchange.requested(fields, limit);
                 exchange.transaction.initiator = if block.promised { Initiator::Server } else { Initiator::Client };
+                if self.exchanges.len() > self.limits.in_flight {
+                    self.leave_out(block.stream, out); // those that came before may all end well
+                }
             } else {
                 exchange.answered(fields, block.start_ns);
             }
@@ -280,7 +295,7 @@ impl Http2 {
         }
         if transaction.operation.is_empty() {
             transaction.operation = "_OTHER".into();
-            transaction.attributes.push(("pulka.partial", "true".into()));
+            transaction.attributes.push((PARTIAL, "true".into()));
         }
         if let Some(reset) = reset {
             transaction.error = Some(reset.into());

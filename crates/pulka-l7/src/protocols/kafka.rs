@@ -13,7 +13,7 @@ use opening::recognise;
 use responses::Topics;
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::reader::Reader;
 use crate::transaction::{Initiator, Party, Transaction};
@@ -65,7 +65,7 @@ impl Kafka {
         }
         let text = text_bytes(&transaction);
         let waiting = Waiting { correlation: header.correlation, key: header.key, version: header.version, transaction };
-        self.waiting.push_keyed(waiting, text);
+        out.extend(self.waiting.push_keyed(waiting, text).map(|given_up| unfollowed(given_up.transaction)));
     }
 
     fn response(&mut self, message: &Message<'_>, out: &mut Vec<Transaction>) {

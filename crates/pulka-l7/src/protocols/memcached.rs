@@ -11,7 +11,7 @@ use opening::recognise;
 use text::{Answer, Command, answer, command};
 
 use crate::decoder::{Decoder, Input, Limits, Protocol, Step};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::Frames;
 use crate::transaction::{Initiator, Party, Transaction};
 
@@ -143,7 +143,7 @@ impl Text {
     fn sent(&mut self, waiting: Waiting, replies: bool, out: &mut Vec<Transaction>) {
         if replies {
             let text = text_bytes(&waiting.transaction);
-            self.waiting.push(waiting, text);
+            out.extend(self.waiting.push(waiting, text).map(|refused| unfollowed(refused.transaction)));
         } else {
             out.push(waiting.transaction);
         }

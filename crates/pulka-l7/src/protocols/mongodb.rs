@@ -7,7 +7,7 @@ use bson::{Document, Failure, failure};
 use opening::recognise;
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::reader::Reader;
 use crate::text::printable;
@@ -92,7 +92,8 @@ impl Mongodb {
             return out.push(transaction);
         }
         let text = text_bytes(&transaction);
-        self.waiting.push_keyed(Waiting { id: header.id, transaction }, text);
+        let given_up = self.waiting.push_keyed(Waiting { id: header.id, transaction }, text);
+        out.extend(given_up.map(|waiting| unfollowed(waiting.transaction)));
     }
 
     fn response(&mut self, message: &Message<'_>, header: &Header, out: &mut Vec<Transaction>) {

@@ -7,7 +7,7 @@ use opening::recognise;
 use packets::{Connect, Kind, Packet, Published, code_after, connect, publish, reason_name, subscribed, topic_filter};
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::subject::quantise_name;
 use crate::transaction::{Initiator, Party, Transaction};
@@ -47,7 +47,7 @@ impl Mqtt {
 
     fn begin(&mut self, from: Party, kind: Kind, id: u16, transaction: Transaction, out: &mut Vec<Transaction>) {
         let text = text_bytes(&transaction);
-        out.extend(self.waiting.push_keyed(Waiting { from, kind, id, transaction }, text).map(|given_up| given_up.transaction));
+        out.extend(self.waiting.push_keyed(Waiting { from, kind, id, transaction }, text).map(|given_up| unfollowed(given_up.transaction)));
     }
 
     fn finish(&mut self, from: Party, asked: Kind, id: u16, message: &Message<'_>, code: u8, out: &mut Vec<Transaction>) {

@@ -13,7 +13,7 @@ use opening::recognise;
 use packets::{Packet, capability, command_name, error_code, greeting, login, query_text};
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, answered_in_part, text_bytes, unanswered};
+use crate::flight::{Flight, answered_in_part, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::prepared::Prepared;
 use crate::reader::Reader;
@@ -86,29 +86,29 @@ impl Mysql {
         }
     }
 
-    fn begin(&mut self, message: &Message<'_>, answer: Answer, operation: &'static str, target: String) {
+    fn begin(&mut self, message: &Message<'_>, answer: Answer, operation: &'static str, target: String, out: &mut Vec<Transaction>) {
         let mut transaction = message.begins(PROTOCOL.name, Initiator::Client, operation, target);
         if let Some(database) = &self.database {
             transaction.attributes.push(("db.namespace", database.clone()));
         }
         let text = text_bytes(&transaction);
         if !self.waiting.has_room(text) {
-            self.waiting.clear(); // answers without a request are passed over
+            out.extend(self.waiting.drain().map(|waiting| unfollowed(waiting.transaction)));
         }
-        self.waiting.push(Waiting { answer, transaction }, text);
+        out.extend(self.waiting.push(Waiting { answer, transaction }, text).map(|refused| unfollowed(refused.transaction)));
     }
 
-    fn client(&mut self, message: &Message<'_>, packet: &Packet<'_>) -> Option<Next> {
+    fn client(&mut self, message: &Message<'_>, packet: &Packet<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
         match self.phase {
             Phase::Start if packet.sequence != 0 => {}
-            Phase::Greeted => return self.login(message, packet),
+            Phase::Greeted => return self.login(message, packet, out),
             Phase::Login => self.add_to_request(message),
             Phase::Start | Phase::Commands if self.sends_file => {
                 self.sends_file = packet.length > 0;
                 self.add_to_request(message);
             }
             Phase::Start | Phase::Commands if packet.sequence != 0 => self.add_to_request(message),
-            Phase::Start | Phase::Commands => self.command(message, packet.body),
+            Phase::Start | Phase::Commands => self.command(message, packet.body, out),
         }
         None
     }
@@ -119,7 +119,7 @@ impl Mysql {
         }
     }
 
-    fn login(&mut self, message: &Message<'_>, packet: &Packet<'_>) -> Option<Next> {
+    fn login(&mut self, message: &Message<'_>, packet: &Packet<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
         let login = login(packet.body);
         if packet.length == 32 && login.capabilities & capability::SSL != 0 {
             return Some(Next::Classify);
@@ -127,11 +127,11 @@ impl Mysql {
         self.phase = Phase::Login;
         self.capabilities = Some(login.capabilities & self.capabilities.unwrap_or(u32::MAX));
         self.database = login.database.filter(|name| !name.is_empty()).map(|name| printable(name, self.limits.text_bytes));
-        self.begin(message, Answer::Login, "CONNECT", String::new());
+        self.begin(message, Answer::Login, "CONNECT", String::new(), out);
         None
     }
 
-    fn command(&mut self, message: &Message<'_>, body: &[u8]) {
+    fn command(&mut self, message: &Message<'_>, body: &[u8], out: &mut Vec<Transaction>) {
         self.phase = Phase::Commands;
         let Some((command, rest)) = body.split_first() else { return };
         let name = command_name(*command);
@@ -143,37 +143,37 @@ impl Mysql {
             }
             0x02 => {
                 self.database = Some(printable(rest, self.limits.text_bytes));
-                self.begin(message, Answer::Single, name, printable(rest, self.limits.text_bytes));
+                self.begin(message, Answer::Single, name, printable(rest, self.limits.text_bytes), out);
             }
             0x03 => {
                 let attributes = self.capabilities.map(|known| known & capability::QUERY_ATTRIBUTES != 0);
                 let statement = normalise(query_text(rest, attributes), self.dialect, self.limits.text_bytes);
-                self.begin(message, Answer::First, statement.operation, statement.text);
+                self.begin(message, Answer::First, statement.operation, statement.text, out);
             }
-            0x0a => self.begin(message, Answer::First, name, String::new()),
-            0x04 => self.begin(message, Answer::Rows, name, String::new()),
+            0x0a => self.begin(message, Answer::First, name, String::new(), out),
+            0x04 => self.begin(message, Answer::Rows, name, String::new(), out),
             0x11 => {
                 self.phase = Phase::Login;
-                self.begin(message, Answer::Login, name, String::new());
+                self.begin(message, Answer::Login, name, String::new(), out);
             }
-            0x12 | 0x1e => self.begin(message, Answer::Single, name, String::new()),
+            0x12 | 0x1e => self.begin(message, Answer::Single, name, String::new(), out),
             0x16 => {
                 let statement = normalise(rest, self.dialect, self.limits.text_bytes);
                 self.last_prepared = Some(statement.clone());
-                self.begin(message, Answer::Prepared, name, statement.text);
+                self.begin(message, Answer::Prepared, name, statement.text, out);
             }
-            0x17 | 0xfa => self.execute(message, rest, Answer::First),
-            0x1c => self.execute(message, rest, Answer::Rows),
-            _ => self.begin(message, Answer::Single, name, String::new()),
+            0x17 | 0xfa => self.execute(message, rest, Answer::First, out),
+            0x1c => self.execute(message, rest, Answer::Rows, out),
+            _ => self.begin(message, Answer::Single, name, String::new(), out),
         }
     }
 
-    fn execute(&mut self, message: &Message<'_>, rest: &[u8], answer: Answer) {
+    fn execute(&mut self, message: &Message<'_>, rest: &[u8], answer: Answer, out: &mut Vec<Transaction>) {
         let id = Reader::new(rest).u32_le();
         let known = if id == Some(u32::MAX) { self.last_prepared.as_ref() } else { self.statements.get(|known| Some(*known) == id) };
         let statement = known.cloned().unwrap_or(Statement { operation: OTHER, text: String::new() });
         let operation = if answer == Answer::Rows { "FETCH" } else { statement.operation };
-        self.begin(message, answer, operation, statement.text);
+        self.begin(message, answer, operation, statement.text, out);
     }
 
     fn server(&mut self, message: &Message<'_>, packet: &Packet<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
@@ -278,7 +278,7 @@ impl Framed for Mysql {
             return None;
         }
         match from {
-            Party::Client => self.client(message, &packet),
+            Party::Client => self.client(message, &packet, out),
             Party::Server => self.server(message, &packet, out),
         }
     }

@@ -10,7 +10,7 @@ use messages::{ERROR, Portal, bind, command_rows, error_fields, parse, startup, 
 use opening::{CANCEL, GSS, SSL, client_type, recognise, server_type};
 
 use crate::decoder::{Limits, Next, Protocol};
-use crate::flight::{Flight, answered_in_part, text_bytes, unanswered};
+use crate::flight::{Flight, answered_in_part, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Frames, Message};
 use crate::prepared::Prepared;
 use crate::reader::Reader;
@@ -90,19 +90,23 @@ impl Postgresql {
         }
     }
 
-    fn push(&mut self, kind: Kind, mut transaction: Transaction) {
+    fn push(&mut self, kind: Kind, mut transaction: Transaction, out: &mut Vec<Transaction>) {
         if let Some(database) = &self.database {
             transaction.attributes.push(("db.namespace", database.clone()));
         }
         let text = text_bytes(&transaction);
         if self.unseen.is_none() && self.waiting.has_room(text) {
-            return self.waiting.push(Waiting { kind, transaction }, text);
+            self.waiting.push(Waiting { kind, transaction }, text);
+            return;
         }
         *self.unseen.get_or_insert(0) += u64::from(kind.is_ended_by_ready());
+        if !matches!(kind, Kind::Sync | Kind::Prepare) {
+            out.push(unfollowed(transaction)); // with an execution that follows, a statement that is prepared is one request
+        }
     }
 
-    fn begin(&mut self, kind: Kind, message: &Message<'_>, statement: Statement) {
-        self.push(kind, message.begins(PROTOCOL.name, Initiator::Client, statement.operation, statement.text));
+    fn begin(&mut self, kind: Kind, message: &Message<'_>, statement: Statement, out: &mut Vec<Transaction>) {
+        self.push(kind, message.begins(PROTOCOL.name, Initiator::Client, statement.operation, statement.text), out);
     }
 
     fn untyped(&mut self, message: &Message<'_>, out: &mut Vec<Transaction>) {
@@ -113,7 +117,7 @@ impl Postgresql {
             _ => {
                 let database = startup(&message.head[8.min(message.head.len())..]);
                 self.database = database.map(|name| printable(name, self.limits.text_bytes));
-                self.begin(Kind::Query, message, Statement { operation: "CONNECT", text: String::new() });
+                self.begin(Kind::Query, message, Statement { operation: "CONNECT", text: String::new() }, out);
             }
         }
     }
@@ -123,10 +127,10 @@ impl Postgresql {
         match message.head[0] {
             b'Q' => {
                 let sql = Reader::new(body).cstring().unwrap_or(body);
-                self.begin(Kind::Query, message, self.normalise(sql));
+                self.begin(Kind::Query, message, self.normalise(sql), out);
             }
-            b'F' => self.begin(Kind::Query, message, Statement { operation: "CALL", text: String::new() }),
-            b'P' => self.prepare(message, body),
+            b'F' => self.begin(Kind::Query, message, Statement { operation: "CALL", text: String::new() }, out),
+            b'P' => self.prepare(message, body, out),
             b'B' => self.bind(body),
             b'E' => self.execute(message, body, out),
             b'C' => {
@@ -138,7 +142,7 @@ impl Postgresql {
             b'D' | b'H' => self.in_group = true,
             b'S' => {
                 (self.in_group, self.aborting) = (false, false);
-                self.push(Kind::Sync, Transaction::default());
+                self.push(Kind::Sync, Transaction::default(), out);
             }
             b'd' => {
                 if let Some(waiting) = self.waiting.back() {
@@ -153,14 +157,14 @@ impl Postgresql {
         normalise(sql, self.dialect, self.limits.text_bytes)
     }
 
-    fn prepare(&mut self, message: &Message<'_>, body: &[u8]) {
+    fn prepare(&mut self, message: &Message<'_>, body: &[u8], out: &mut Vec<Transaction>) {
         self.in_group = true;
         let Some((name, sql)) = parse(body) else { return };
         let statement = self.normalise(sql);
         self.statements.insert(name.into(), statement.clone());
         if !self.aborting {
             let transaction = message.begins(PROTOCOL.name, Initiator::Client, "PREPARE", statement.text);
-            self.push(Kind::Prepare, transaction);
+            self.push(Kind::Prepare, transaction, out);
         }
     }
 
@@ -193,7 +197,7 @@ impl Postgresql {
             transaction.end_ns = message.end_ns;
             return;
         }
-        self.begin(Kind::Execute, message, statement);
+        self.begin(Kind::Execute, message, statement, out);
     }
 
     fn server(&mut self, message: &Message<'_>, out: &mut Vec<Transaction>) {

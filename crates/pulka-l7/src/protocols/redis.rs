@@ -12,7 +12,7 @@ use opening::recognise;
 use std::borrow::Cow;
 
 use crate::decoder::{Decoder, Input, Limits, Next, Protocol, Step};
-use crate::flight::{Flight, unanswered};
+use crate::flight::{Flight, unanswered, unfollowed};
 use crate::subject::quantise_name;
 use crate::text::printable;
 use crate::transaction::{Initiator, Party, Transaction};
@@ -151,7 +151,8 @@ impl Redis {
         };
         if self.replies.after(&command) {
             let text = request.target.capacity() + request.operation.len();
-            self.waiting.push(request, text);
+            let refused = self.waiting.push(request, text);
+            out.extend(refused.map(|request| unfollowed(request.transaction(Initiator::Client))));
         } else {
             out.push(request.transaction(Initiator::ClientOneWay));
         }

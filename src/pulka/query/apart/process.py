@@ -18,8 +18,8 @@ from pulka.query.queries import Read
 __all__ = ["Apart"]
 
 _ROOT = str(Path(__file__).parents[3])
-_NICE = 10
-"""Of processes that give way: the kernel then runs eight threads of others before one of theirs."""
+_NICE = 15
+"""Of processes that give way: the kernel then gives each of their threads a thirtieth of what a thread of the server gets."""
 _START = f"""
 import sys
 

@@ -9,7 +9,7 @@ from pulka.model.windows import TimeRange
 from pulka.query.functions import buckets, histograms, percentile, rate, words
 from pulka.query.schema import LogicalTable
 
-__all__ = ["Macro", "Surroundings", "expand"]
+__all__ = ["Macro", "Surroundings", "expand", "find_call"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?(?:\*/|\Z)|\s+)|(?P<word>[^\W\d]\w*(?:\s*(?=\()))|\w+|.""", re.S
@@ -55,6 +55,16 @@ def expand(sql: str, around: Surroundings, macros: Mapping[str, Macro] = _MACROS
         given, at = _arguments(tokens, at + 1)
         out.append(macro([expand(one, around, macros, depth + 1) for one in given], around))
     return "".join(out)
+
+
+def find_call(sql: str, name: str) -> tuple[list[str], int, int] | None:
+    """The arguments of the first call of `name` in `sql`, and where it begins and ends."""
+    tokens = list(_TOKEN.finditer(sql))
+    for at, token in enumerate(tokens):
+        if token["word"] and token["word"].strip().lower() == name and sql[token.end() :].startswith("("):
+            given, after = _arguments(tokens, at + 1)
+            return given, token.start(), tokens[after - 1].end()
+    return None
 
 
 def _arguments(tokens: list["re.Match[str]"], at: int) -> tuple[list[str], int]:

@@ -4,15 +4,15 @@ What Honeycomb calls BubbleUp and Axiom Spotlight. The mathematics is in `crates
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pulka.model.tables import table as definition
 from pulka.model.windows import TimeRange
 from pulka.query.questions.selection import Selection
-from pulka.seams import Engine, Limits, QueryStats
+from pulka.seams import Limits, QueryStats, Scanned
 
 __all__ = ["Comparison", "compare", "hull", "summarize"]
 
@@ -36,7 +36,15 @@ class Comparison:
     values: int = 10
 
 
-async def compare(engine: Engine, asked: Comparison, tenant: str, limits: Limits, memory_bytes: int) -> dict[str, Any]:
+class Scans(Protocol):
+    """As much of an `Engine` as a comparison needs."""
+
+    def scan(self, table: str, conditions: Sequence[str], tenant: str, window: TimeRange, limits: Limits, stats: QueryStats) -> AsyncGenerator[Scanned, None]:
+        """`pulka.seams.Engine.scan`."""
+        ...
+
+
+async def compare(engine: Scans, asked: Comparison, tenant: str, limits: Limits, memory_bytes: int) -> dict[str, Any]:
     """Fields that differ, the largest effect first; `memory_bytes` bounds what is remembered of their values."""
     summary, stats = await summarize(engine, asked.table, (asked.selection, asked.baseline), tenant, limits, memory_bytes, asked.by, asked.skip)
     found = await asyncio.to_thread(summary.compare, asked.limit, asked.values)
@@ -51,7 +59,7 @@ async def compare(engine: Engine, asked: Comparison, tenant: str, limits: Limits
 
 
 async def summarize(
-    engine: Engine, table: str, sides: tuple[Selection, Selection], tenant: str, limits: Limits, memory_bytes: int,
+    engine: Scans, table: str, sides: tuple[Selection, Selection], tenant: str, limits: Limits, memory_bytes: int,
     by: str | None = None, skip: Sequence[str] = (),
 ) -> tuple[Any, QueryStats]:  # fmt: skip
     """The values of every field on both sides, and what reading them took. Ids of events and traces are left out."""

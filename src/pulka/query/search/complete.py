@@ -1,9 +1,8 @@
 """What could be typed next: fields, operators and values for the word at the cursor."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal as OneOf
-from typing import TypeAlias
 
 from pulka.query.names import unique_match
 from pulka.query.schema import LogicalField, LogicalTable
@@ -14,10 +13,8 @@ from pulka.query.search.nodes import Span
 from pulka.query.search.parser import PRESENCE
 from pulka.query.search.printer import field_text, value_text
 
-__all__ = ["Completion", "Place", "Suggestion", "Values", "complete", "place"]
+__all__ = ["Completion", "Place", "Suggestion", "complete", "place", "wanted_values"]
 
-Values: TypeAlias = Callable[[str, str], Sequence[str]]
-"""(path of a field, beginning of a value) to values the field has, the best first."""
 _SUGGESTIONS_MAX = 50
 _WORDS = ("word", "phrase", "regex", "and", "or", "not", "to")
 _BEFORE_TERMS = ("field", "and", "or", "not", "-", "(")
@@ -56,8 +53,8 @@ class Place:
     starts: bool = True
 
 
-def complete(text: str, position: int, table: LogicalTable, values: Values | None = None) -> Completion:
-    """Suggestions at `position`, in characters; `values` is asked only where the value of a field is expected."""
+def complete(text: str, position: int, table: LogicalTable, values: Sequence[str] = ()) -> Completion:
+    """Suggestions at `position`, in characters; `values` are what `wanted_values` asks for, the best first."""
     at = place(text, position)
     match at.expects:
         case "term":
@@ -70,6 +67,13 @@ def complete(text: str, position: int, table: LogicalTable, values: Values | Non
         case "nothing":
             found = []
     return Completion(at.span, tuple(found[:_SUGGESTIONS_MAX]))
+
+
+def wanted_values(text: str, position: int, table: LogicalTable) -> tuple[str, str] | None:
+    """The path of the field whose values are needed to complete, and how they begin; None where there is nothing to look up."""
+    at = place(text, position)
+    field = _field_of(at, table) if at.expects == "value" else None
+    return None if field is None or _fixed_values(field) else (field.path, at.prefix)
 
 
 def place(text: str, position: int) -> Place:
@@ -111,13 +115,17 @@ def _keywords(at: Place) -> list[Suggestion]:
     return [Suggestion(word, "keyword") for word in ("has:", "missing:", *joining) if word.lower().startswith(at.prefix.lower())]
 
 
-def _values(at: Place, table: LogicalTable, values: Values | None) -> list[Suggestion]:
+def _field_of(at: Place, table: LogicalTable) -> LogicalField | None:
     path = unique_match(at.field, table.fields) or aliases(table).get(at.field.lower())
-    if path is None:
+    return None if path is None else table.fields[path]
+
+
+def _values(at: Place, table: LogicalTable, values: Sequence[str]) -> list[Suggestion]:
+    field = _field_of(at, table)
+    if field is None:
         return []
-    field = table.fields[path]
     operators = _OPERATORS[field.type] if at.starts and not at.prefix else ()
-    known = _ranked(at.prefix, _fixed_values(field)) or list(values(path, at.prefix) if values else ())
+    known = _ranked(at.prefix, _fixed_values(field)) or list(values)
     written = [Suggestion(value_text(literal(value, quoted=field.type == "str")), "value") for value in known]
     return [*written, *(Suggestion(operator, "operator", field.type) for operator in operators)]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from pulka.surfaces.cli.completing import complete_search, complete_table
 from pulka.surfaces.cli.options import ask, question_options
 from pulka.surfaces.cli.output import chosen_format, print_rows
 
@@ -13,10 +14,10 @@ _COLUMNS = ["field", "group", "effect", "kind", "what", "selection", "baseline"]
 
 
 @click.command()
-@click.argument("search", required=False)
-@click.option("--table", default="logs", show_default=True)
+@click.argument("search", required=False, shell_complete=complete_search)
+@click.option("--table", default="logs", show_default=True, shell_complete=complete_table)
 @click.option("--where", metavar="SQL", help="The selection in SQL instead of the search syntax.")
-@click.option("--baseline", metavar="SEARCH", help="What to compare with; without it, every other event of the window.")
+@click.option("--baseline", metavar="SEARCH", shell_complete=complete_search, help="What to compare with; without it, every other event of the window.")
 @click.option("--baseline-where", metavar="SQL", help="The same in SQL.")
 @click.option("--since", metavar="TIME", help="The window of both: RFC 3339, or back from now as in 15m, 2h, 7d.")
 @click.option("--until", metavar="TIME", help="The end of the window.")

@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from pulka.surfaces.cli.client import asker, url_option
+from pulka.surfaces.cli.completing import complete_search, complete_table
 from pulka.surfaces.cli.keeping import ask, tenant_option
 from pulka.surfaces.cli.output import chosen_format, format_option, print_rows
 
@@ -34,10 +35,10 @@ def list_monitors(tenant: str, format_: str | None, url: str | None) -> None:
 @monitor.command()
 @click.argument("name")
 @click.option("--from", "file", type=click.File(), metavar="FILE", help="The definition as JSON (docs/monitors.md); options go before it.")
-@click.option("-s", "--search", metavar="TEXT", help="Count the events that this search finds.")
+@click.option("-s", "--search", metavar="TEXT", shell_complete=complete_search, help="Count the events that this search finds.")
 @click.option("--sql", help="Or one SELECT with a column `value`.")
 @click.option("--saved", metavar="QUERY", help="Or a saved query.")
-@click.option("--table", help="The table a search is about; default: logs.")
+@click.option("--table", shell_complete=complete_table, help="The table a search is about; default: logs.")
 @click.option("--by", multiple=True, metavar="FIELD", help="One alert per value of this field; may be repeated.")
 @click.option("--value", help="The column of SQL with the number; default: value.")
 @click.option("--alert", metavar="'OP NUMBER'", help="As in '> 100'.")

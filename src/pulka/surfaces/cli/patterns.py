@@ -2,6 +2,7 @@
 
 import click
 
+from pulka.surfaces.cli.completing import complete_search, complete_table
 from pulka.surfaces.cli.options import ask, question_options, window_options
 from pulka.surfaces.cli.output import print_rows
 
@@ -9,8 +10,8 @@ __all__ = ["patterns"]
 
 
 @click.command()
-@click.argument("search", required=False)
-@click.option("--table", default="logs", show_default=True)
+@click.argument("search", required=False, shell_complete=complete_search)
+@click.option("--table", default="logs", show_default=True, shell_complete=complete_table)
 @click.option("--field", default="message", show_default=True, help="The text to find patterns in.")
 @click.option("--where", metavar="SQL", help="Which events, in SQL instead of the search syntax.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Patterns at most.")

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import click
 
 from pulka.surfaces.cli.client import base_url, connect, raise_problem, url_option
+from pulka.surfaces.cli.completing import complete_search, complete_table
 from pulka.surfaces.cli.output import chosen_format, format_option
 from pulka.surfaces.cli.progress import new_query_id, watched
 from pulka.surfaces.client.problems import error_of
@@ -20,8 +21,8 @@ _WIDEST_TABLE = 24
 
 @click.command()
 @click.argument("sql", required=False)
-@click.option("-s", "--search", metavar="TEXT", help="Ask in the search syntax (docs/search.md) instead of SQL.")
-@click.option("--table", default="logs", show_default=True, help="The table a search is about.")
+@click.option("-s", "--search", metavar="TEXT", shell_complete=complete_search, help="Ask in the search syntax (docs/search.md) instead of SQL.")
+@click.option("--table", default="logs", show_default=True, shell_complete=complete_table, help="The table a search is about.")
 @click.option("--show-sql", is_flag=True, help="Print the SQL of a search on stderr.")
 @click.option("--since", metavar="TIME", help="Only events from here on: RFC 3339, or back from now as in 15m, 2h, 7d.")
 @click.option("--until", metavar="TIME", help="Only events before this time.")

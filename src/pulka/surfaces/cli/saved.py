@@ -3,6 +3,7 @@
 import click
 
 from pulka.surfaces.cli.client import asker, url_option
+from pulka.surfaces.cli.completing import complete_search, complete_table
 from pulka.surfaces.cli.keeping import ask, tenant_option
 from pulka.surfaces.cli.output import format_option, print_rows
 
@@ -28,8 +29,8 @@ def list_saved(tenant: str, format_: str | None, url: str | None) -> None:
 @saved.command("save")
 @click.argument("name")
 @click.option("--sql", help="One SELECT.")
-@click.option("-s", "--search", metavar="TEXT", help="Or a search (docs/search.md).")
-@click.option("--table", default="logs", show_default=True, help="The table a search is about.")
+@click.option("-s", "--search", metavar="TEXT", shell_complete=complete_search, help="Or a search (docs/search.md).")
+@click.option("--table", default="logs", show_default=True, shell_complete=complete_table, help="The table a search is about.")
 @click.option("--description", default="", help="What it is good for.")
 @tenant_option
 @format_option

@@ -7,14 +7,15 @@ import click
 
 from pulka.model.tables import check_table
 from pulka.surfaces.cli.client import connect, url_option
+from pulka.surfaces.cli.completing import complete_search, complete_table
 
 __all__ = ["tail"]
 
 
 @click.command()
-@click.argument("table", default="logs")
+@click.argument("table", default="logs", shell_complete=complete_table)
 @click.option("--where", metavar="SQL", help="Only events for which this condition holds.")
-@click.option("-s", "--search", metavar="TEXT", help="Only events that this search finds (docs/search.md).")
+@click.option("-s", "--search", metavar="TEXT", shell_complete=complete_search, help="Only events that this search finds (docs/search.md).")
 @click.option("-n", "--last", default=10, show_default=True, type=click.IntRange(0, 10_000), help="Begin with so many that came within the last seconds.")
 @click.option("--count", type=click.IntRange(1), help="Stop after so many events.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event instead of a line of text.")

@@ -22,7 +22,8 @@ def raise_problem(response: httpx.Response) -> None:
     """Raise the error that a problem document describes; nothing when the answer is good."""
     if response.is_success:
         return
-    response.read()
+    if not response.is_closed:
+        response.read()
     problem = _problem(response)
     fallback = errors.Temporary if response.status_code in (429, 503) else errors.PulkaError
     raise error_of({"message": problem.get("detail") or problem.get("title") or response.reason_phrase, **problem}, fallback)

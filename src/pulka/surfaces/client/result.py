@@ -5,13 +5,16 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
+
+from pulka.errors import Temporary
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import polars as pl
 
-__all__ = ["Answer", "Result", "table_html"]
+__all__ = ["Answer", "Result", "read_result", "table_html"]
 
 _SHOWN_ROWS = 20
 _CELL_CHARS = 200
@@ -75,6 +78,24 @@ class Result:
             notes.append(f"{self.stats.get('fragments_scanned', 0)} of {self.stats['fragments_total']} fragments read")
         types = {field.name: str(field.type) for field in self.table.schema}
         return table_html(self.columns, [[row[name] for name in self.columns] for row in shown], ", ".join(notes), types)
+
+
+def read_result(content: bytes) -> Result:
+    """The stream over the bytes of the answer, which are not copied; its last batch is empty and has the statistics."""
+    batches, stats = [], {}
+    with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
+        while True:
+            try:
+                batch, metadata = reader.read_next_batch_with_custom_metadata()
+            except StopIteration:
+                break
+            except pa.ArrowInvalid as error:
+                raise Temporary("the answer broke off", hint="ask again; the server's log says why") from error
+            if metadata is not None and b"pulka.stats" in metadata:
+                stats = msgspec.json.decode(metadata[b"pulka.stats"])
+            if batch.num_rows:
+                batches.append(batch)
+        return Result(pa.Table.from_batches(batches, reader.schema), stats)
 
 
 class Answer(dict[str, Any]):

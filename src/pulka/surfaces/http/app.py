@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pulka import __version__
 from pulka.surfaces.http import (
     compare,
+    complete,
     context,
     deletes,
     health,
@@ -43,7 +44,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for part in (ingest, otlp, query, queries, compare, patterns, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
+    for part in (ingest, otlp, query, queries, compare, patterns, complete, context, traces, tail, tables, deletes, keeping, saved, monitors, health):
         app.include_router(part.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Bounded, bytes_max=services.settings.question_bytes_max)

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Bounded"]
 
-_EVENTS = ("/api/v1/ingest/", "/v1/")
+_QUESTIONS, _EVENTS = "/api/v1/", "/api/v1/ingest/"
 
 
 class Bounded:
@@ -16,7 +16,7 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        bounded = scope["type"] == "http" and not scope["path"].startswith(_EVENTS)
+        bounded = scope["type"] == "http" and scope["path"].startswith(_QUESTIONS) and not scope["path"].startswith(_EVENTS)
         await self._app(scope, self._counted(receive) if bounded else receive, send)
 
     def _counted(self, receive: Receive) -> Receive:

@@ -112,6 +112,33 @@ def test_what_has_no_name_is_an_address_or_unknown(lake, asked, wait, sent):
     assert nodes == {"shop": "service", "unknown": "unknown", "10.0.0.5:5432": "peer", "[::1]:6379": "peer"}
 
 
+FAR = {"port": 8080}
+
+
+def test_a_call_between_two_hosts_is_one_edge(lake, asked, wait, sent):
+    """Neither agent knows the other's service, but both tell of the same two addresses and port."""
+    sent(row(address="10.0.0.1", own_address="10.0.0.2", count=2, **FAR))
+    sent(row(service="web", is_client=True, address="10.0.0.2", own_address="10.0.0.1", count=5, counts=[1, 2, 2], **FAR))
+    edges, nodes = asked_map(lake, asked, wait)
+    assert {key: (edge["requests"], edge["source"]) for key, edge in edges.items()} == {("web", "shop"): (5, "agent")}
+    assert nodes == {"shop": "service", "web": "service"}
+
+
+def test_several_clients_of_one_host_keep_their_edges(lake, asked, wait, sent):
+    sent(row(address="10.0.0.1", own_address="10.0.0.2", count=9, counts=[3, 3, 3], **FAR))
+    sent(*(row(service=name, is_client=True, address="10.0.0.2", own_address="10.0.0.1", **FAR) for name in ("web", "worker")))
+    edges, _ = asked_map(lake, asked, wait)
+    assert {key: edge["requests"] for key, edge in edges.items()} == {("web", "shop"): 3, ("worker", "shop"): 3}
+
+
+def test_addresses_that_every_host_has_or_that_several_services_share_are_no_names(lake, asked, wait, sent):
+    sent(row(address="127.0.0.1", own_address="127.0.0.1"), row(service="web", is_client=True, address="127.0.0.1", own_address="127.0.0.1", port=80))
+    sent(*(row(service=name, address="10.0.0.1", own_address="10.0.0.2", **FAR) for name in ("a", "b")))
+    sent(row(service="web", is_client=True, address="10.0.0.2", own_address="10.0.0.1", **FAR))
+    edges, _ = asked_map(lake, asked, wait)
+    assert set(edges) == {("unknown", "shop"), ("web", "127.0.0.1:80"), ("web", "10.0.0.2:8080"), ("web", "a"), ("web", "b")}
+
+
 def spans(count, **facts):
     return [{"timestamp": n, "trace_id": f"t{n}", "span_id": "1", "service": "shop", "kind": "server", "duration_ns": 100, **facts} for n in range(count)]
 

@@ -1,19 +1,17 @@
 import pytest
 
 from pulka.query.search import complete
+from pulka.query.search.complete import wanted_values
 
 ASKED = {("service", "w"): ["web", "web api"], ("service", ""): ["web", "and"], ("http.status_code", ""): ["500"], ("service", "my w"): ["my web"]}
-
-
-def values(field, prefix):
-    return ASKED.get((field, prefix), [])
 
 
 def suggested(table, marked):
     """Completion at the `|` of a text: the texts it could become, and the suggestions."""
     position = marked.index("|")
     text = marked.replace("|", "")
-    found = complete(text, position, table, values)
+    wanted = wanted_values(text, position, table)
+    found = complete(text, position, table, ASKED.get(wanted, []))
     first, behind = found.span
     return [text[:first] + "{" + one.text + "}" + text[behind:] for one in found.suggestions], found
 

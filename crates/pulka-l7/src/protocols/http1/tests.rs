@@ -154,3 +154,19 @@ fn a_stream_met_in_its_middle_is_read_from_its_next_message() {
     ]);
     assert_eq!(found, ["GET /orders/* 200"]);
 }
+
+#[test]
+fn beyond_the_room_for_them_requests_are_counted_and_others_keep_their_answers() {
+    let mut connection = Connection::new(Transport::Stream, Some(Side::A), true, Limits { in_flight: 2, ..Limits::DEFAULT });
+    let mut out = Vec::new();
+    let say = |connection: &mut Connection, side, data: &[u8], out: &mut Vec<_>| connection.chunk(&Chunk { side, at_ns: 0, tls: false, data }, out);
+    for name in ["a", "b", "c", "d"] {
+        say(&mut connection, Side::A, format!("GET /{name} HTTP/1.1\r\n\r\n").as_bytes(), &mut out);
+    }
+    for status in [201, 202, 203, 204] {
+        say(&mut connection, Side::B, format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes(), &mut out);
+    }
+    say(&mut connection, Side::A, b"GET /e HTTP/1.1\r\n\r\n", &mut out);
+    say(&mut connection, Side::B, b"HTTP/1.1 205 X\r\nContent-Length: 0\r\n\r\n", &mut out);
+    assert_eq!(lines(&out), ["GET /c", "GET /d", "GET /a 201", "GET /b 202", "GET /e 205"]);
+}

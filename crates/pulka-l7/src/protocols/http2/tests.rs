@@ -120,3 +120,21 @@ fn tables_and_streams_are_bounded() {
     }
     assert_eq!(connection.protocol(), Some("http2"));
 }
+
+#[test]
+fn beyond_the_room_for_them_requests_are_counted_and_not_followed() {
+    let mut connection = Connection::new(Transport::Stream, Some(Side::A), true, Limits { in_flight: 4, ..Limits::DEFAULT });
+    let mut out = Vec::new();
+    let say = |connection: &mut Connection, side, at_ns, data: &[u8], out: &mut Vec<_>| connection.chunk(&Chunk { side, at_ns, tls: false, data }, out);
+    say(&mut connection, Side::A, 0, &[PREFACE, &settings()].concat(), &mut out);
+    say(&mut connection, Side::B, 0, &settings(), &mut out);
+    let answer = |stream| frame(1, END_HEADERS | END_STREAM, stream, &[0x88]);
+    (0..6).for_each(|number| say(&mut connection, Side::A, 1, &request(number * 2 + 1, END_STREAM, "/a", &[]), &mut out));
+    (0..6).for_each(|number| say(&mut connection, Side::B, 2, &answer(number * 2 + 1), &mut out));
+    assert_eq!(lines(&out), ["GET /a", "GET /a", "GET /a 200", "GET /a 200", "GET /a 200", "GET /a 200"]);
+    assert!(out[..2].iter().all(|request| request.is_one_way() && request.attributes.contains(&("pulka.partial", "in_flight".to_owned()))));
+    (6..10).for_each(|number| say(&mut connection, Side::A, 3, &request(number * 2 + 1, END_STREAM, "/b", &[]), &mut out));
+    say(&mut connection, Side::A, 60_000_000_000, &request(21, END_STREAM, "/c", &[]), &mut out);
+    say(&mut connection, Side::B, 60_000_000_001, &answer(21), &mut out);
+    assert_eq!(lines(&out[6..]), ["GET /b", "GET /c 200"], "the oldest was given up");
+}

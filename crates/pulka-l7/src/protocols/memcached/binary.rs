@@ -2,7 +2,7 @@
 
 use super::PROTOCOL;
 use crate::decoder::{Limits, Next};
-use crate::flight::{Flight, text_bytes, unanswered};
+use crate::flight::{Flight, text_bytes, unanswered, unfollowed};
 use crate::frames::{Frame, Framed, Message};
 use crate::reader::Reader;
 use crate::subject::key_space;
@@ -102,7 +102,7 @@ impl Binary {
         Binary { limits, waiting: Flight::new(limits.decoder_bytes / 4) }
     }
 
-    fn request(&mut self, header: &Header, message: &Message<'_>) {
+    fn request(&mut self, header: &Header, message: &Message<'_>, out: &mut Vec<Transaction>) {
         let key = HEADER_BYTES + usize::from(header.extra_bytes);
         let key = message.head.get(key..key + usize::from(header.key_bytes)).unwrap_or_default();
         let sasl = matches!(header.operation, 0x20..=0x22);
@@ -110,9 +110,10 @@ impl Binary {
         let transaction = message.begins(PROTOCOL.name, Initiator::Client, operation_name(header.operation).unwrap_or("OTHER"), target);
         let text = text_bytes(&transaction);
         if !self.waiting.has_room(text) {
-            self.waiting.clear(); // answers without a request are passed over
+            out.extend(self.waiting.drain().map(|waiting| unfollowed(waiting.transaction)));
         }
-        self.waiting.push(Waiting { operation: header.operation, opaque: header.opaque, transaction }, text);
+        let refused = self.waiting.push(Waiting { operation: header.operation, opaque: header.opaque, transaction }, text);
+        out.extend(refused.map(|waiting| unfollowed(waiting.transaction)));
     }
 
     /// Quiet requests that the answer has passed by had nothing to say.
@@ -155,7 +156,7 @@ impl Framed for Binary {
     fn message(&mut self, from: Party, message: &Message<'_>, out: &mut Vec<Transaction>) -> Option<Next> {
         let header = header(message.head)?;
         match from {
-            Party::Client => self.request(&header, message),
+            Party::Client => self.request(&header, message, out),
             Party::Server => self.response(&header, message, out),
         }
         None

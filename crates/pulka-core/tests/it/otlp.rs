@@ -1,12 +1,9 @@
 //! OTLP against a slow and plain reading of the same requests.
 
-mod common;
-#[path = "otlp/generate.rs"]
 mod generate;
-#[path = "otlp/reference.rs"]
 mod reference;
 
-use common::{Cell, Row, rows_of, str};
+use crate::common::{Cell, Row, rows_of, str};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

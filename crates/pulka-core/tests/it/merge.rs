@@ -1,14 +1,12 @@
 //! Merges: invariant 7 against a slow reference, whatever the inputs, their number, their order and the memory.
 
-mod fragments;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
-use fragments::{any_batch, any_sort, batch, check_paths, ints, is_sorted, logs, multiset, options, read, rows_of, strings, timestamps};
+use crate::fragments::{any_batch, any_sort, batch, check_paths, ints, is_sorted, logs, multiset, options, read, rows_of, strings, timestamps};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use pulka_core::batch::Column;
@@ -117,7 +115,7 @@ proptest! {
         let options = FragmentOptions { row_group_bytes, ..options(&sort) };
         let (fragments, drop): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         // Some inputs may be older than the sort schema.
-        let own = |index: usize| fragments::options(if index % 2 == 1 { other.as_ref().unwrap_or(&sort) } else { &sort });
+        let own = |index: usize| crate::fragments::options(if index % 2 == 1 { other.as_ref().unwrap_or(&sort) } else { &sort });
         let paths = write(directory.path(), &fragments, own);
         check(&paths, &outputs(directory.path(), most), &options, &MergeOptions { drop, ..merge })?;
     }

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::common::{Cell, Row};
-use crate::generate::ARRIVAL_NS;
+use super::generate::ARRIVAL_NS;
 
 const COMMON: &[&str] = &["timestamp", "timestamp_original", "event_id", "service", "host", "env", "version"];
 const LOGS: &[&str] = &[

@@ -1,12 +1,10 @@
 //! Fragments end to end: what goes in comes out sorted, described, and broken bytes found.
 
-mod fragments;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 
 use arrow_array::cast::AsArray;
-use fragments::{any_batch, any_sort, batch, floats, is_sorted, logs, multiset, options, read, timestamps};
+use crate::fragments::{any_batch, any_sort, batch, floats, is_sorted, logs, multiset, options, read, timestamps};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use pulka_core::fragment::{Description, FragmentOptions, MergeOptions, inspect_fragment, merge_fragments, write_fragment};

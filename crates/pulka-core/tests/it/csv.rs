@@ -1,6 +1,4 @@
-mod common;
-
-use common::{Cell, rows_of, str};
+use crate::common::{Cell, rows_of, str};
 use proptest::prelude::*;
 use pulka_core::batch::FieldType;
 use pulka_core::decode::csv::decode_csv;

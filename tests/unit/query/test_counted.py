@@ -92,6 +92,8 @@ def test_few_rows_are_left_of_many(lake, make_lake, counts, sql, rows):
         "select service, count(size) from logs group by service",
         "select service, sum(size) from logs group by service",
         "select trace_id, count(*) from logs group by trace_id",
+        "select service, percentile(ratio, 0.9) from logs group by service",
+        "select percentile(ratio, 0.9) from logs where ratio < 100",
         "select ratio, count(*) from logs where ratio > 3 group by ratio",
         "select service, count(*) over (partition by service) from logs limit 5",
         "select count(*) from (select service, count(*) as n from logs group by service)",

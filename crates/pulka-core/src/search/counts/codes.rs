@@ -168,13 +168,16 @@ impl Coder {
 
     /// As `page`, of the wanted rows only: of values that are alike the first one met stands for all, and it must be one that passed.
     fn coarse(&mut self, page: &Page, dictionary: Option<&Values>, wanted: &[bool], codes: &mut [u32]) -> Result<()> {
+        if let (Held::Values(held @ Values::Integers(values)), None) = (&page.held, &page.present) {
+            self.times(held, values, &wanted[page.rows.clone()], &mut codes[page.rows.clone()]);
+            return Ok(());
+        }
         for (at, row) in page.rows_with_values().enumerate().filter(|(_, row)| wanted[*row]) {
             let dictionary = || dictionary.ok_or_else(unknown);
             codes[row] = match &page.held {
                 Held::Nothing => 0,
                 Held::Code(code) => self.code(dictionary()?, *code as usize),
                 Held::Codes(held) => self.code(dictionary()?, held[at] as usize),
-                Held::Values(Values::Integers(values)) => self.near_integer(values[at], &page.held, at),
                 Held::Values(values) => self.code(values, at),
             };
         }
@@ -182,13 +185,17 @@ impl Coder {
     }
 
     /// Times come in order: the next is mostly alike to the last.
-    fn near_integer(&mut self, value: i64, held: &Held, at: usize) -> u32 {
-        if (value < self.last.0 || self.last.1 < value) && let Held::Values(values) = held {
-            let found = self.code(values, at);
-            let (low, high) = around(value, self.alike);
-            self.last = (low, high, found);
+    fn times(&mut self, held: &Values, values: &[i64], wanted: &[bool], codes: &mut [u32]) {
+        for (at, ((value, wanted), code)) in values.iter().zip(wanted).zip(codes).enumerate() {
+            if !*wanted {
+                continue;
+            }
+            if *value < self.last.0 || self.last.1 < *value {
+                let (low, high) = around(*value, self.alike);
+                self.last = (low, high, self.code(held, at));
+            }
+            *code = self.last.2;
         }
-        self.last.2
     }
 
     fn code(&mut self, values: &Values, at: usize) -> u32 {

@@ -115,8 +115,11 @@ mod tests {
 
     fn pack(numbers: &[u64], bits: u32) -> Vec<u8> {
         let mut packed = vec![0_u8; (numbers.len() * bits as usize).div_ceil(8)];
-        let set = |(place, number): (usize, &u64)| (0..bits as usize).filter(move |bit| number >> bit & 1 == 1).map(move |bit| place * bits as usize + bit);
-        numbers.iter().enumerate().flat_map(set).for_each(|bit| packed[bit / 8] |= 1 << (bit % 8));
+        for (place, number) in numbers.iter().enumerate() {
+            for bit in (0..bits as usize).filter(|bit| number >> bit & 1 == 1) {
+                packed[(place * bits as usize + bit) / 8] |= 1 << ((place * bits as usize + bit) % 8);
+            }
+        }
         packed
     }
 

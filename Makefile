@@ -46,19 +46,23 @@ up: setup ## start the lake
 
 test: setup test-rust test-python ## everything that runs in minutes
 
-test-rust:
-	cargo test --release --locked -q --tests -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
+CRATES := -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
+
+test-rust: # with the same examples each time, so that one commit has one verdict
+	PROPTEST_RNG_SEED=1 cargo test --release --locked -q --tests $(CRATES)
 
 test-python: setup
 	$(PYTEST) $(PARALLEL) -m "not slow and not live" tests
 
-test-slow: setup ## long loops: kill -9 rounds, many seeds, the API fuzzed, the wheel in a clean environment
+test-slow: setup ## long loops: other and more examples, kill -9 rounds, many seeds, the API fuzzed, the wheel in a clean environment
+	PROPTEST_CASES=2048 cargo test --release --locked -q --tests $(CRATES)
+	HYPOTHESIS_PROFILE=default $(PYTEST) $(PARALLEL) -m "hypothesis and not slow and not live" tests
 	$(PYTEST) -m slow --timeout 3600 tests
 
 check: setup ## linters, types, and the unit tests
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
-	cargo clippy --release --locked -q --all-targets -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py -- -D warnings
+	cargo clippy --release --locked -q --all-targets $(CRATES) -- -D warnings
 	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/contract tests/docs
 
 bench: setup ## the benchmarks beside their peers; tables go to stdout

@@ -1,14 +1,20 @@
 """What several folders of tests share."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.s3 import S3
     from tests.up import Up
+
+# The same examples each time, so that one commit has one verdict; `make test-slow` draws others, by the profile `default`.
+settings.register_profile("same", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -85,9 +85,8 @@ fn alike(kind: &str, operand: &Bound<'_, PyAny>) -> PyResult<Alike> {
     Ok(match kind {
         "equal" => Alike::Equal,
         "every" => Alike::Every(operand.extract()?),
-        "floor" => Alike::Floor(operand.extract()?),
         "about" => Alike::About,
-        _ => return Err(PyValueError::new_err(format!("`{kind}` makes nothing alike; use equal, every, floor or about"))),
+        _ => return Err(PyValueError::new_err(format!("`{kind}` makes nothing alike; use equal, every or about"))),
     })
 }
 

@@ -31,6 +31,8 @@ ABOUT: Alike = ("about", None)
 _UNITS_NS = {"second": 10**9, "minute": 60 * 10**9, "hour": 3600 * 10**9, "day": 86400 * 10**9}
 _INTERVAL = re.compile(r"months: 0, days: 0, nanoseconds: (\d+) ")
 _PERCENTILE = re.compile(rf"approx_percentile_cont_with_weight\(\w+\.(.+?), .*{COUNTS}.*, Float64\([\d.]+\)\)")
+_EACH = re.compile(r"\bFILTER \(|\b(?:random|uuid)\(")
+"""What asks something of each row: a filter of one aggregate, which would be lost on what stands for it, and a chance."""
 _PLAIN = {"Projection", "Filter", "SubqueryAlias", "TableScan"}
 _ABOVE = {"Projection", "Filter", "SubqueryAlias", "Sort", "Limit", "Aggregate"}
 _INDIFFERENT = ("min(", "max(", "bool_and(", "bool_or(", "count(DISTINCT ", "approx_distinct(")
@@ -59,7 +61,9 @@ def counted(session: SessionContext, sql: str, frame: DataFrame, table: LogicalT
     except Exception:  # a count that is not of this table's rows
         return None
     groups, aggregates = aggregate.group_by_exprs(), again.aggregate_exprs() if again else []
-    if again is None or _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
+    if again is None or _EACH.search("".join([frame.optimized_logical_plan().display_indent(), *_said(aggregate.aggregate_exprs())])):
+        return None
+    if _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
         return None
     needed = _needed(below, frozenset(columns)) | exact.open
     keys = {path: EQUAL if path in exact.open else _alike(path, [*groups, *aggregates], table) for path in needed}
@@ -109,8 +113,6 @@ def _needed(below: list[Any], columns: frozenset[str]) -> frozenset[str]:
 
 
 def _is_enough(aggregate: str) -> bool:
-    if re.search(r"\bFILTER\b", aggregate) and COUNTS in aggregate:
-        return False
     weighs = aggregate.startswith(("sum(", "approx_percentile_cont_with_weight(")) and COUNTS in aggregate
     return weighs or aggregate.startswith(_INDIFFERENT)
 

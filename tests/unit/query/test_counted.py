@@ -1,3 +1,5 @@
+from itertools import product
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -101,12 +103,46 @@ def test_few_rows_are_left_of_many(lake, make_lake, counts, sql, rows):
         "select service, (select count(*) from logs) from logs group by service",
         "select count(*) from (select service from logs limit 5)",
         "select count(*) from (select service, size from logs where service <> 's1')",
+        "select count(*) from logs where random() < 0.5",
+        "select floor(random() * 10), count(*) from logs group by 1",
+        "select count(distinct uuid()) from logs",
+        "select max(random()), service from logs group by service",
     ],
 )
 def test_what_is_no_count_of_rows_is_not_counted(lake, counts, sql):
     lake.store(LOGS[:300], write_page_index=True)
     lake.run(sql)
     assert counts == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        ("select count(*) filter (where severity = 'ERROR') from logs", [(30,)]),
+        ("select severity, count(*) filter (where size < 25) as few, count(*) as n from logs group by severity order by n", [("ERROR", 18, 30), ("INFO", 132, 270)]),
+        ("select severity, max(size) filter (where size < 25), count(*) as n from logs group by severity order by n", [("ERROR", 20, 30), ("INFO", 24, 270)]),
+        ("select count(*), count(*) filter (where size > 100) from logs", [(300, 0)]),
+    ],
+)
+def test_a_filter_of_one_aggregate_holds(lake, sql, answer):
+    lake.store(LOGS[:300], write_page_index=True)
+    assert lake.rows(sql) == answer
+
+
+LETTERS = "kKsSſKKıİiIéÉßẞ"
+
+
+@pytest.mark.parametrize("operator", ["like", "ilike", "~", "~*"])
+def test_a_letter_is_the_same_letter_to_a_count_as_to_a_scan(lake, make_lake, counts, operator):
+    plain = make_lake(search_bytes=0)
+    lake.store([{"timestamp": i, "service": f"s{i % 2}", "message": f"x {a}{b} y"} for i, (a, b) in enumerate([*product(LETTERS, LETTERS)] * 5)], write_page_index=True)
+    plain.engine._reading._catalog = lake.catalog
+    for letter in LETTERS:
+        for pattern in (f"%{letter}%", f"x {letter}%", f"%{letter}_ y"):
+            sought = pattern if "like" in operator else pattern.replace("%", "").replace("_", ".")
+            sql = f"select service, count(*) from logs where message {operator} '{sought}' group by 1"
+            assert same(lake.run(sql)[0]) == same(plain.run(sql)[0]), sql
+    assert counts
 
 
 @pytest.mark.parametrize("where", ["timestamp >= to_timestamp(30)", "timestamp >= to_timestamp(30) and timestamp < to_timestamp(1000)", "size > 3"])

@@ -285,17 +285,18 @@ mod counts {
             "id" => format!("{:?}", event.id),
             "size" => format!("{:?}", event.size),
             "timestamp" => format!("{}", event.time.div_euclid(16)),
-            _ => format!("{:?}", event.ratio.map(|ratio| (ratio / 2.0).floor().to_bits())),
+            _ => format!("{:?}", event.ratio.map(f64::to_bits)),
         }
     }
 
+    /// A column that is null everywhere is not in the file.
     fn found_key(batch: &RecordBatch, row: usize, column: &str) -> String {
-        let array = batch.column_by_name(column).unwrap();
+        let Some(array) = batch.column_by_name(column) else { return format!("{:?}", None::<String>) };
         let valid = array.is_valid(row);
         match column {
             "timestamp" => format!("{}", array.as_primitive::<arrow_array::types::TimestampNanosecondType>().value(row).div_euclid(16)),
             "size" => format!("{:?}", valid.then(|| array.as_primitive::<Int64Type>().value(row))),
-            "ratio" => format!("{:?}", valid.then(|| (array.as_primitive::<arrow_array::types::Float64Type>().value(row) / 2.0).floor().to_bits())),
+            "ratio" => format!("{:?}", valid.then(|| array.as_primitive::<arrow_array::types::Float64Type>().value(row).to_bits())),
             _ => format!("{:?}", valid.then(|| array.as_string::<i32>().value(row).to_string())),
         }
     }
@@ -318,7 +319,6 @@ mod counts {
             }
             let alike = |column: &str| match column {
                 "timestamp" => Alike::Every(16),
-                "ratio" => Alike::Floor(2.0),
                 _ => Alike::Equal,
             };
             let witnesses = tests.iter().map(|(column, _, _)| column.to_string()).filter(|column| !keys.contains(&column.as_str())).collect();
@@ -332,10 +332,12 @@ mod counts {
             for batch in answer.batches.unwrap().iter().flatten() {
                 let counts = batch.column_by_name("\u{1f}rows").unwrap().as_primitive::<Int64Type>().clone();
                 for row in 0..batch.num_rows() {
-                    *found.entry(keys.iter().map(|column| found_key(batch, row, column)).collect()).or_default() += counts.value(row);
-                    for (column, _, says) in numbers.iter().map(|number| test(*number)) {
-                        prop_assert!(says(&witness(batch, row, column)), "{column}");
+                    let failed = numbers.iter().map(|number| test(*number)).find(|(column, _, says)| !says(&witness(batch, row, column)));
+                    if let Some((column, ..)) = failed {
+                        prop_assert!(batch.column_by_name(column).is_none(), "{column}");
+                        continue; // that the file lacks it is for the engine's filter to see
                     }
+                    *found.entry(keys.iter().map(|column| found_key(batch, row, column)).collect()).or_default() += counts.value(row);
                 }
             }
             prop_assert_eq!(found, wanted);
@@ -345,7 +347,7 @@ mod counts {
     /// An event with one field, that of a row found.
     fn witness(batch: &RecordBatch, row: usize, column: &str) -> Event {
         let mut event = Event { time: 0, service: None, message: None, id: None, size: None, ratio: None };
-        let array = batch.column_by_name(column).unwrap();
+        let Some(array) = batch.column_by_name(column) else { return event };
         let text = || array.is_valid(row).then(|| array.as_string::<i32>().value(row).to_string());
         match column {
             "timestamp" => event.time = array.as_primitive::<arrow_array::types::TimestampNanosecondType>().value(row),

@@ -15,8 +15,6 @@ pub enum Alike {
     Equal,
     /// Integers: the same whole number of these since 0.
     Every(i64),
-    /// Floats: the same whole number of these.
-    Floor(f64),
     /// Floats: they differ by less than a part in a thousand.
     About,
 }
@@ -24,8 +22,6 @@ pub enum Alike {
 /// Bits of a float that tell sign, power of two and its 1024th part.
 const ABOUT_BITS: u32 = 52 - 10;
 
-/// Floats below have few enough digits to be whole numbers as they are.
-const MODERATE: f64 = (1_u64 << 40) as f64;
 /// Keys that are looked up without hashing.
 const NEAR: usize = 1 << 16;
 
@@ -293,7 +289,6 @@ fn integer_key(value: i64, alike: Alike) -> u64 {
 
 fn float_key(value: f64, alike: Alike) -> u64 {
     match alike {
-        Alike::Floor(width) => floor_key(value / width),
         Alike::About if value.is_finite() => value.to_bits() >> ABOUT_BITS,
         _ => value.to_bits(),
     }
@@ -304,14 +299,5 @@ fn about(value: f64) -> f64 {
     match value.is_finite() {
         true => f64::from_bits((value.to_bits() >> ABOUT_BITS << 1 | 1) << (ABOUT_BITS - 1)),
         false => value,
-    }
-}
-
-/// Floors of moderate size are told without a call, and are no bits of a large one.
-fn floor_key(value: f64) -> u64 {
-    let whole = value as i64;
-    match value.abs() < MODERATE && value.to_bits() != (-0.0_f64).to_bits() {
-        true => whole.wrapping_sub(i64::from(whole as f64 > value)) as u64,
-        false => value.floor().to_bits(),
     }
 }

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from data import bodies, logs
-from server import Server, connect, post, server
+from server import Server, connect, family, post, server
 from table import markdown
 
 QUERIES = {
@@ -29,18 +29,6 @@ QUERIES = {
 IDLE_SHARE = 0.1
 WINDOW_S = 0.05
 PATIENCE_S = 10
-
-
-def family(pid: int) -> list[int]:
-    """A process and its children, as far as they live."""
-    found = [pid]
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(folder.name))
-        except OSError:
-            pass
-    return found
 
 
 def cpu_ns(pids: list[int]) -> int:

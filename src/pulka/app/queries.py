@@ -8,6 +8,7 @@ from pulka.app.options import turn_settings
 from pulka.config import Settings
 from pulka.model.ids import partition_of
 from pulka.query.answers import Answers
+from pulka.query.apart import Processes
 from pulka.query.conditions import Conditions
 from pulka.query.engine import DataFusionEngine
 from pulka.query.queries import Queries
@@ -29,11 +30,13 @@ class Asking:
     turns: Turns
     queries: Queries
     answers: Answers
+    processes: Processes
 
 
 def open_engine(settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, clock: Clock, scratch: Path) -> Asking:
     """Over what is published and what the writer still holds."""
     turns, queries, answers = Turns(clock, turn_settings(settings)), Queries(), Answers(settings["query_cache_bytes_max"])
+    processes = Processes()
     engine = DataFusionEngine(
         catalog,
         writer,
@@ -51,12 +54,14 @@ def open_engine(settings: Settings, catalog: SqlCatalog, writer: Writer, objects
         turns=turns,
         queries=queries,
         answers=answers,
+        processes=processes,
     )
-    return Asking(engine, turns, queries, answers)
+    return Asking(engine, turns, queries, answers, processes)
 
 
 def open_tails(
-    settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int
+    settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, conditions: Conditions, clock: Clock, scratch: Path, partitions: int,
+    processes: Processes,
 ) -> Tails:  # fmt: skip
     """Live tails, each batch of which is asked about like a small lake."""
 
@@ -64,7 +69,7 @@ def open_tails(
         """One thread, so that rows keep their order; a tail counts all rows it finds."""
         return DataFusionEngine(
             cast(Catalog, catalog), fresh, objects, clock=clock, memory_bytes=settings["query_memory_bytes"], time_s=settings["query_time_s"], rows=1 << 62,
-            threads=1, scratch=scratch, retention_s=settings["retention_s"], turns=turns,
+            threads=1, scratch=scratch, retention_s=settings["retention_s"], turns=turns, processes=processes,
         )  # fmt: skip
 
     # Their queries are short, and wait rather than fail: a tail that failed would be gone.

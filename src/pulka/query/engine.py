@@ -14,7 +14,7 @@ from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
 from pulka.query import shapes
 from pulka.query.answers import Answer, Answers, Kept, key_of
-from pulka.query.apart import grows
+from pulka.query.apart import Processes, grows
 from pulka.query.binding import Prepared
 from pulka.query.comparisons import with_comparisons
 from pulka.query.execution import Execution, Start
@@ -66,6 +66,7 @@ class DataFusionEngine:
         turns: Turns | None = None,
         queries: Queries | None = None,
         answers: Answers | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._clock = clock
         self._bounds = Bounds(memory_bytes, time_s, rows)
@@ -74,6 +75,7 @@ class DataFusionEngine:
         self._turns = Turns(clock) if turns is None else turns
         self._queries = Queries() if queries is None else queries
         self._answers = Answers(0) if answers is None else answers
+        self._processes = Processes() if processes is None else processes
         self._execution = Execution(self._turns, apart_bytes)
         self._reading = Reading(
             catalog, fresh, files, clock, search_bytes=search_bytes, text_bytes=text_bytes, retention_s=retention_s, gives_way=self._turns.has_neighbours
@@ -128,7 +130,7 @@ class DataFusionEngine:
         except BaseException:
             deadline.close()
             raise
-        return Query(tenant, window, own, self._threads, self._clock, deadline, progress, scratch, QueryStats(progress.id))
+        return Query(tenant, window, own, self._threads, self._clock, deadline, progress, scratch, self._processes, QueryStats(progress.id))
 
     async def _turn(self, query: Query) -> None:
         query.deadline.at_end(await self._turns.take(query.tenant, query.bounds.memory_bytes))

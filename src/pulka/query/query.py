@@ -12,7 +12,7 @@ from datafusion import SessionContext
 from pulka.errors import Corrupt, PulkaError, Temporary
 from pulka.model.windows import TimeRange
 from pulka.query import messages
-from pulka.query.apart import Apart
+from pulka.query.apart import Apart, Processes
 from pulka.query.binding import Place
 from pulka.query.limits import Bounds, Deadline
 from pulka.query.queries import Progress
@@ -38,6 +38,7 @@ class Query:
     progress: Progress
     scratch: "tempfile.TemporaryDirectory[str]"
     """Of its links and spills."""
+    processes: Processes
     stats: QueryStats = field(default_factory=QueryStats)
     known: Mapping[str, LogicalTable] = field(default_factory=dict)
     paths: Mapping[str, Path] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class Query:
     async def own_process(self, *, gives_way: bool) -> Apart:
         """The query's own process, which the timer kills too."""
         if self.apart is None:
-            self.apart = await Apart.start(self.bounds.memory_bytes, self.threads, str(self._spill), gives_way=gives_way)
+            self.apart = await self.processes.start(self.bounds.memory_bytes, self.threads, str(self._spill), gives_way=gives_way)
             self.deadline.at_end(self.apart.close)
         return self.apart
 

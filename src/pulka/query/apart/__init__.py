@@ -10,6 +10,7 @@ as large as a query makes them. Ordinary queries stay in the server, as a proces
 """
 
 from pulka.query.apart.process import Apart
+from pulka.query.apart.processes import Processes
 from pulka.query.apart.suspects import grows, multiplies
 
-__all__ = ["Apart", "grows", "multiplies"]
+__all__ = ["Apart", "Processes", "grows", "multiplies"]

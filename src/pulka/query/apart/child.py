@@ -31,15 +31,19 @@ __all__ = ["main"]
 _BESIDE_BYTES = 512 << 20
 """What batches between operators may take beside the engine's pool."""
 _TOLD_S = 0.25
+_NICE = 15
+"""Of processes that give way: the kernel then gives each of their threads a thirtieth of what a thread of the server gets."""
 
 
 def main() -> None:
     """Answer until the parent closes its end."""
     out = _Out(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever else prints
+    memory_bytes, threads, spill, gives_way = received(sys.stdin.buffer)
+    if gives_way:
+        os.nice(_NICE)
     requests: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
-    memory_bytes, threads, spill = requests.get()
     child = _Child(memory_bytes, threads, Path(spill), out.send)
     _limit(child, memory_bytes + _BESIDE_BYTES)
     while True:
@@ -142,7 +146,3 @@ def _guarded(prepared: Prepared, work: Any) -> Any:
         raise
     except Exception as error:
         raise messages.translate(error, prepared.tables, prepared.functions) from error
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.processes import children
+from tests.processes import children, has_ended
 from tests.up import SOURCE, Up, cli, ndjson
 from tests.waiting import until
 
@@ -40,6 +40,11 @@ def working(up: Up) -> list[dict[str, Any]]:
     return [one for one in running(up) if one["stage"] == "execute"]
 
 
+def apart(up: Up) -> set[int]:
+    """The processes of queries, which are children of the template."""
+    return set[int]().union(*map(children, children(up.process.pid)))
+
+
 def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     told: list[httpx.Response] = []
     ask = {"sql": ENDLESS}, {"Pulka-Query-Id": "mine"}
@@ -47,7 +52,7 @@ def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     asking.start()
     (one,) = until(lambda: working(up))
     assert (one["id"], "hunter2" in one["sql"], one["running_s"] > 0) == ("mine", False, True)
-    assert len(children(up.process.pid)) == 1
+    assert len(apart(up)) == 1
     other = {"X-Pulka-Tenant": "other"}
     assert HTTP.get(f"{up.url}/api/v1/queries", headers=other).json() == {"queries": []}
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine", headers=other).status_code == 404
@@ -55,7 +60,7 @@ def test_a_query_is_seen_and_cancelled_by_its_id(up: Up) -> None:
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 200
     asking.join(30)
     assert (told[0].status_code, told[0].json()["kind"]) == (409, "cancelled")
-    until(lambda: not children(up.process.pid) and not running(up))
+    until(lambda: not apart(up) and not running(up))
     assert HTTP.delete(f"{up.url}/api/v1/queries/mine").status_code == 404
     answer = HTTP.post(f"{up.url}/api/v1/query", json={"sql": "SELECT count(*) AS n FROM logs"}, headers={"Pulka-Query-Id": "next"})
     assert (answer.headers["Pulka-Query-Id"], answer.json()["stats"]["id"], answer.json()["rows"]) == ("next", "next", [{"n": 3000}])
@@ -69,7 +74,34 @@ def test_hanging_up_ends_a_query(up: Up, sql: str) -> None:
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.sendall(b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         until(lambda: working(up))
-    until(lambda: not children(up.process.pid) and not running(up))
+    until(lambda: not apart(up) and not running(up))
+
+
+def test_nothing_outlives_a_killed_server(up: Up) -> None:
+    """It has no time to end what it has started, so that sees by itself that it is gone."""
+
+    def ask() -> None:
+        with pytest.raises(httpx.TransportError):
+            HTTP.post(f"{up.url}/api/v1/query", json={"sql": ENDLESS})
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: working(up))
+    started = children(up.process.pid) | apart(up)
+    assert len(started) == 2
+    up.kill()
+    asking.join(30)
+    until(lambda: all(map(has_ended, started)))
+
+
+def test_a_query_after_the_template_was_killed(up: Up) -> None:
+    join = {"sql": "SELECT count(*) AS n FROM logs a JOIN logs b ON a.n = b.n + 1 JOIN logs c ON b.n = c.n"}
+    assert HTTP.post(f"{up.url}/api/v1/query", json=join).json()["rows"] == [{"n": 2999}]
+    (template,) = children(up.process.pid)
+    os.kill(template, signal.SIGKILL)
+    assert HTTP.post(f"{up.url}/api/v1/query", json=join).json()["rows"] == [{"n": 2999}]
+    assert not children(up.process.pid) & {template}
+    assert up.stop() == 0
 
 
 def test_ctrl_c_cancels_on_the_server(up: Up) -> None:
@@ -83,7 +115,7 @@ def test_ctrl_c_cancels_on_the_server(up: Up) -> None:
         assert "fragments" in asking.stderr.readline()
         asking.send_signal(signal.SIGINT)
         assert asking.wait(30) == 130
-    until(lambda: not children(up.process.pid) and not running(up))
+    until(lambda: not apart(up) and not running(up))
 
 
 def test_the_command_line_cancels_what_another_asked(up: Up) -> None:

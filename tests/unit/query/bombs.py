@@ -27,8 +27,14 @@ BOMBS = {
 
 
 def processes_apart() -> set[int]:
-    """Of this process, whichever else it has started."""
-    return {pid for pid in children(os.getpid()) if b"apart.child import main" in _command(pid)}
+    """Of this process, whichever else it has started: the children of templates, and what was started anew."""
+    anew = {pid for pid in children(os.getpid()) if b"apart.child import main" in _command(pid)}
+    return anew.union(*(children(pid) for pid in templates()))
+
+
+def templates() -> set[int]:
+    """The processes that others are forked from."""
+    return {pid for pid in children(os.getpid()) if b"apart.template import main" in _command(pid)}
 
 
 def _command(pid: int) -> bytes:

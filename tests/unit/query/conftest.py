@@ -12,11 +12,14 @@ from pulka.clock import SystemClock
 from pulka.model.fields import RESIDUAL, Column, arrow_type
 from pulka.model.windows import TimeRange
 from pulka.query import DataFusionEngine
+from pulka.query.apart import Processes
 from pulka.seams import ColumnStats, Fragment, Limits, Position, Publication
 from pulka.testing.catalog import MemoryCatalog, MemoryFresh
 from pulka.testing.files import DirectoryFiles
 
 ALWAYS, UNLIMITED = TimeRange(), Limits()
+PROCESSES = Processes()
+"""One template for all lakes of all tests."""
 KINDS = {bool: "bool", int: "i64", float: "f64", str: "str", list: "json", dict: "json"}
 
 
@@ -85,7 +88,7 @@ class Lake:
         self.folder = folder
         self.catalog = MemoryCatalog()
         self.fresh = MemoryFresh()
-        settings = {"clock": SystemClock(), "threads": 2} | settings
+        settings = {"clock": SystemClock(), "threads": 2, "processes": PROCESSES} | settings
         self.files = DirectoryFiles(folder)
         self.engine = DataFusionEngine(self.catalog, self.fresh, self.files, **settings)
         self._written = 0

@@ -85,7 +85,7 @@ class Apart:
         try:
             self._writer.write(packed(value))
             await self._writer.drain()
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             raise await self._ended() from None
 
     async def _answer(self) -> Any:
@@ -99,6 +99,6 @@ class Apart:
         try:
             head = await self._reader.readexactly(HEAD_BYTES)
             body = await self._reader.readexactly(int.from_bytes(head, "little"))
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):  # reset: it had not read all that it was asked
             raise await self._ended() from None
         return pickle.loads(body)  # noqa: S301 - both ends are this program

@@ -1,6 +1,7 @@
 """`pulka.connect` against a real server and embedded: the page of the documentation runs on both."""
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.processes import children
 from tests.up import SOURCE, Up
 
 import pulka
@@ -150,6 +152,16 @@ def test_what_was_stored_embedded_is_there_for_a_server(start: Start, tmp_path: 
     with pulka.connect(tmp_path / "state") as lake:
         lake.ingest("logs", [{"n": 2}])
     assert [row["n"] for row in start().query("SELECT n FROM logs ORDER BY n")] == [1, 2]
+
+
+def test_two_lakes_within_a_program_leave_no_process_behind(tmp_path: Path) -> None:
+    before = children(os.getpid())
+    with pulka.connect(tmp_path / "one", create=True) as one, pulka.connect(tmp_path / "two", create=True) as two:
+        for lake, rows in ((one, 1), (two, 2)):
+            lake.ingest("logs", [{"n": number} for number in range(rows)])
+        assert [lake.sql("SELECT sum(length(repeat('x', n + 1))) AS s FROM logs").to_arrow().column("s").to_pylist() for lake in (one, two)] == [[1], [3]]
+        assert len(children(os.getpid()) - before) == 2
+    assert children(os.getpid()) <= before
 
 
 def test_nobody_there() -> None:

@@ -22,7 +22,6 @@ from pulka.query.removal import fields_of, without
 from pulka.query.schema import LogicalTable
 from pulka.query.session import read_only
 from pulka.query.source import Source
-from pulka.query.stopping import goes_on
 
 __all__ = ["Place", "Prepared", "bind", "scans", "shown_schema"]
 
@@ -34,7 +33,7 @@ T = TypeVar("T")
 class Prepared:
     """A query bound to its tables. `joins`: its rows may multiply; `opaque`: not all it reads is a table; `functions` it could name.
 
-    `newest`: so many of the newest rows of one table are all it wants; `digest`: of its plan over empty tables.
+    `newest`: so many of the newest rows of one table are all it wants; `digest`: of its plan over empty tables; `sorts`: all the rows of a table.
     """
 
     sql: str
@@ -46,6 +45,7 @@ class Prepared:
     functions: tuple[str, ...] = ()
     newest: int | None = None
     digest: bytes = b""
+    sorts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def scans(session: SessionContext, source: Source, place: Place, used: frozenset
             shapes.check_known(shape, table, ones)
             paths = [place.paths[one.id].absolute() for one in ones] if place.paths else []  # nothing is read to explain
             scan = shapes.scan_fragments(session, shape, paths, Path(tempfile.mkdtemp(dir=folder), "links"))
-            yield shape, without(scan if source.is_over is None else goes_on(scan, source.is_over), shape, removals)
+            yield shape, without(scan, shape, removals)
     known = definition(table.name).columns
     for removals, batches in _alike((source.hidden.in_record(at), batch) for at, batch in source.fresh):
         read = used | fields_of(removals)

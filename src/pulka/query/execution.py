@@ -7,12 +7,11 @@ import pyarrow as pa
 from datafusion import DataFrame
 
 from pulka.model.windows import TimeRange
-from pulka.query.apart import multiplies
+from pulka.query.apart import lingers, multiplies
 from pulka.query.binding import Prepared, bind, shown_schema
 from pulka.query.limits import Batches, Running, bounded
 from pulka.query.query import Query
 from pulka.query.source import Source
-from pulka.query.stopping import lingers
 from pulka.query.turns import Turns
 
 __all__ = ["Execution", "Start", "run", "watched"]
@@ -39,9 +38,7 @@ class Execution:
     async def bind(self, query: Query, prepared: Prepared, sources: Sequence[Source], window: TimeRange) -> tuple[pa.Schema, Start]:
         """The schema of the answer over `sources`, and what starts it."""
         arguments = (prepared, sources, query.place(), window)
-        if query.apart is None and not multiplies(prepared, sources) and not self._gives_way(query, sources):
-            for source in sources:
-                source.is_over = query.deadline.is_over if lingers(prepared.sql, source) else None
+        if query.apart is None and not self._runs_apart(query, prepared, sources):
             frame = await query.in_thread(lambda: bind(query.session, *arguments))
             frames = [frame]  # handed over once: it holds on to what its plan has in memory
             return shown_schema(frame, prepared), lambda: run(query, frames.pop())
@@ -55,6 +52,10 @@ class Execution:
             async for batch in bounded(running, query.bounds.rows, query.deadline, query.stats, query.translate, enough):
                 query.progress.rows = query.stats.rows
                 yield batch
+
+    def _runs_apart(self, query: Query, prepared: Prepared, sources: Sequence[Source]) -> bool:
+        lingering = query.processes.forks and lingers(prepared, sources)  # a process that takes half a second to start is worse
+        return multiplies(prepared, sources) or lingering or self._gives_way(query, sources)
 
     def _gives_way(self, query: Query, sources: Sequence[Source]) -> bool:
         """Whether its threads would stand in the way of other tenants' queries."""

@@ -21,6 +21,8 @@ __all__ = ["prepare"]
 
 _NAMES_TRIED_MAX = 64
 _MULTIPLIES = re.compile(r"^\s*(?:\w+ Join|CrossJoin|RecursiveQuery)\b", re.M)
+_SORTS = re.compile(r"^\s*(?:Sort: (?!.*\bfetch=)|WindowAggr: )", re.M)
+_GROUPS = re.compile(r"^\s*Aggregate: ", re.M)
 _OPAQUE = re.compile(r"^\s*(?:TableScan: \w+\(|RecursiveQuery|Unnest)", re.M)
 
 
@@ -39,10 +41,16 @@ def prepare(open_: Callable[[], SessionContext], statement: str, known: Mapping[
         _count(session, sql, frame, used)
         return Prepared(
             sql, tables, frame.schema(), used, bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions,
-            newest_rows(frame), blake2b(plan.encode(errors="replace"), digest_size=16).digest(),
+            newest_rows(frame), blake2b(plan.encode(errors="replace"), digest_size=16).digest(), _sorts(plan),
         )  # fmt: skip
     except Exception as error:
         raise messages.translate(error, known, functions) from error
+
+
+def _sorts(plan: str) -> bool:
+    """Whether all rows of a table are sorted: not only the first few of them kept, nor only groups of them (which are further down)."""
+    *_, last = [None, *_SORTS.finditer(plan)]
+    return last is not None and _GROUPS.search(plan, last.end()) is None
 
 
 def _count(session: SessionContext, sql: str, frame: DataFrame, used: Mapping[str, Use]) -> None:

@@ -1,6 +1,6 @@
 """What a query reads of one table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -27,8 +27,6 @@ class Source:
     pruned: dict[str, int]
     hidden: Hidden = field(default_factory=Hidden)
     found: Found | None = None
-    is_over: Callable[[], bool] | None = None
-    """Asked for every batch that DataFusion reads, where it would not stop soon by itself."""
 
     @property
     def total(self) -> int:

@@ -8,7 +8,7 @@ from tests.unit.query.conftest import ALWAYS, UNLIMITED
 
 from pulka.errors import BadQuery, LimitExceeded, PulkaError
 from pulka.query import newest
-from pulka.query.apart import grows
+from pulka.query.apart import Processes, grows, suspects
 from pulka.seams import Limits
 
 BRIEFLY = Limits(time_s=1.5)
@@ -105,6 +105,58 @@ def test_ordinary_queries_stay_here(statement):
 )  # fmt: skip
 def test_what_grows_does_not(statement):
     assert grows(statement)
+
+
+ROWS = [{"timestamp": at, "message": f"m{at % 500}", "n": at} for at in range(3000)]
+SORT = "select message, n from logs where n >= 10 order by message, n"
+
+
+@pytest.mark.parametrize(
+    ("sql", "lingers"),
+    [
+        ("select count(distinct concat(message, n)) as c, count(distinct message) as d from logs where n >= 10", True),
+        ("select count(*) from logs where regexp_like(message, '^m4[0-9]+$')", True),
+        ("select count(*) from logs where message ~ '1'", True),
+        ("select count(distinct n) from logs", False),
+        ("select message, count(*) from logs group by message", False),
+        ("select count(distinct message) from logs where n < 3", True),
+        (SORT, True),
+        ("select sum(r) from (select row_number() over (partition by message order by n) as r from logs)", True),
+        ("select message, max(r) as r from (select message, rank() over (order by n) as r from logs) group by message order by message", True),
+        ("select message, rank() over (order by count(*), message) as r from logs group by message order by message", False),
+        (f"{SORT} limit 5", False),
+        ("select message, count(*) as c from logs group by message order by c, message", False),
+        ("select n from logs where message = ' Sort: , fetch=1 Aggregate: '", False),
+    ],
+)
+def test_what_would_go_on_for_long_runs_apart(make_lake, monkeypatch, sql, lingers):
+    """It answers the same; of few rows, and where a process takes long to start, it stays."""
+    started, real = [], Processes.start
+
+    def start(*arguments, **named):
+        started.append(sql)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(Processes, "start", start)
+    lake, slow = make_lake(), make_lake(processes=Processes(forks=False))
+    for one in (lake, slow):
+        one.store(ROWS[:2000])
+        one.buffer(ROWS[2000:])
+    in_order = (lambda rows: rows) if " order by message" in sql else (lambda rows: sorted(map(repr, rows)))
+    expected = in_order(lake.rows(sql))
+    monkeypatch.setattr(suspects, "_SLOW_ROWS_MIN", 1000)
+    assert in_order(slow.rows(sql)) == expected
+    assert started == []
+    assert in_order(lake.rows(sql)) == expected
+    assert bool(started) == lingers
+
+
+def test_filters_of_what_lingers_still_prune(lake, monkeypatch):
+    monkeypatch.setattr(suspects, "_SLOW_ROWS_MIN", 1000)
+    lake.store(ROWS, row_group_size=100, write_page_index=True)
+    sql = "select count(distinct message) from logs where n >= 2990 and message is not null"
+    assert asyncio.run(lake.engine.explain(sql, "acme", ALWAYS))["tables"][0]["filters"]
+    assert lake.rows(sql) == [(10,)]
 
 
 def test_a_chain_of_operators_ends_its_own_process_at_most(lake):

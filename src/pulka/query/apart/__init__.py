@@ -11,6 +11,6 @@ as large as a query makes them. `processes.py` starts a process: on Linux by `fo
 
 from pulka.query.apart.process import Apart
 from pulka.query.apart.processes import Processes
-from pulka.query.apart.suspects import grows, multiplies
+from pulka.query.apart.suspects import grows, lingers, multiplies
 
-__all__ = ["Apart", "Processes", "grows", "multiplies"]
+__all__ = ["Apart", "Processes", "grows", "lingers", "multiplies"]

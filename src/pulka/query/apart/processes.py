@@ -23,7 +23,7 @@ class Processes:
 
     def __init__(self, *, forks: bool = sys.platform == "linux") -> None:
         """`forks`: whether the system can be trusted to copy a process in the midst of its work (macOS cannot)."""
-        self._forks = forks
+        self.forks = forks
         self._template: Template | None = None
 
     async def start(self, memory_bytes: int, threads: int, spill: str, *, gives_way: bool = False) -> Apart:
@@ -45,7 +45,7 @@ class Processes:
             template.close()
 
     async def _forked(self, data: socket.socket) -> Forked | None:
-        if not self._forks:
+        if not self.forks:
             return None
         for _ in range(_TEMPLATES_MAX):
             try:
@@ -54,7 +54,7 @@ class Processes:
             except OSError:
                 if self._template is template:
                     self.close()
-        self._forks = False
+        self.forks = False
         _log.warning("no process can be forked for a query: from now on each is started anew, half a second later")
         return None
 

@@ -8,7 +8,7 @@ from math import prod
 from pulka.query.binding import Prepared
 from pulka.query.source import Source
 
-__all__ = ["grows", "multiplies"]
+__all__ = ["grows", "lingers", "multiplies"]
 
 _GROWING = re.compile(
     r"\brecursive\b|\|\||"
@@ -29,6 +29,8 @@ _CTE = re.compile(r"(\w+)\s*(?:\([^()]*\)\s*)?as\s*(?:(?:not\s+)?materialized\s*
 _COPIES_MAX = 64
 _TEXT_MAX = 1 << 16
 _PAIRS_MAX = 10_000_000
+_SLOW = re.compile(r"\bdistinct\b|\b(?:array_agg|string_agg|median|regexp_\w+)\s*\(|~", re.I)
+_SLOW_ROWS_MIN = 1 << 18
 
 
 def grows(statement: str) -> bool:
@@ -57,3 +59,18 @@ def multiplies(prepared: Prepared, sources: Sequence[Source]) -> bool:
         return False
     rows = [source.rows ** max(1, len(source.use.scans)) for source in sources]
     return prepared.opaque or prod(max(1, count) for count in rows) > _PAIRS_MAX
+
+
+def lingers(prepared: Prepared, sources: Sequence[Source]) -> bool:
+    """Whether DataFusion goes on with it for longer than anybody should wait for its end, a fifth of a second.
+
+    It rests when it waits for a file, or after 128 batches, which are a million rows: a second for regular expressions and distinct
+    texts. It does not rest while it sorts what it has in memory. Considered: to ask for each batch whether the query is over, in a filter
+    below (sorts do not come to it, and it costs), and smaller batches (regular expressions are compiled anew for each of them).
+    """
+    return any(source.rows >= _SLOW_ROWS_MIN and (prepared.sorts or _is_slow(prepared.sql, source)) for source in sources)
+
+
+def _is_slow(sql: str, source: Source) -> bool:
+    reads_text = any(source.use.table.fields[path].type == "str" for path in source.use.columns)
+    return reads_text and _SLOW.search(sql) is not None

@@ -1,6 +1,6 @@
 """Cancellation: how long after it a query's CPU is idle and its memory back, of queries of several kinds, by id and by hanging up.
 
-Memory of queries within the server goes back to the allocator, which gives it to the next query and only a part of it to the system.
+All of them run in processes of their own (`pulka.query.apart`).
 """
 
 import argparse
@@ -22,9 +22,9 @@ QUERIES = {
     "sort of all rows": "SELECT * FROM logs ORDER BY message, trace_id",
     "regular expression": "SELECT count(*) FROM logs WHERE regexp_like(concat(message, host, trace_id), '(a|b|c)+[0-9]*(d|e|f)+.*x$')",
     "window": "SELECT sum(r) FROM (SELECT row_number() OVER (PARTITION BY host ORDER BY message) AS r FROM logs)",
-    "skewed join (apart)": "SELECT count(*) FROM logs a JOIN logs b USING (service) JOIN logs c USING (service)",
-    "cross join (apart)": "SELECT sum(a.duration_ms * b.duration_ms) FROM logs a, logs b",
-    "recursion (apart)": "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
+    "skewed join": "SELECT count(*) FROM logs a JOIN logs b USING (service) JOIN logs c USING (service)",
+    "cross join": "SELECT sum(a.duration_ms * b.duration_ms) FROM logs a, logs b",
+    "recursion": "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
 }
 IDLE_SHARE = 0.1
 WINDOW_S = 0.05

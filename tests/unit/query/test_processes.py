@@ -121,6 +121,15 @@ async def test_the_template_has_one_thread_and_nothing_open(processes, tmp_path)
     assert open_files(pid) == 4  # standard input, output and error, and what it waits with
 
 
+@pytest.mark.parametrize("library", ["numpy", "pandas"])
+async def test_a_library_that_starts_threads_is_not_imported(processes, tmp_path, monkeypatch, library):
+    (tmp_path / f"{library}.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    apart = await begin(processes, tmp_path)
+    assert await columns(apart) == ["one", "two"] and processes.forks
+    await apart.end()
+
+
 async def test_fifty_queries_leave_no_file_open(processes, tmp_path):
     await (await begin(processes, tmp_path)).end()
     [pid] = templates_of(processes)

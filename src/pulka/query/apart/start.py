@@ -9,12 +9,12 @@ _ROOT = str(Path(__file__).parents[3])
 _CODE = f"""
 import os, sys
 
-class WithoutPandas:  # pyarrow imports it wherever it is installed, which takes longer than all else
+class WithoutFrames:  # pyarrow imports these wherever they are installed, which takes longer than all else, and NumPy starts threads
     def find_spec(name, *_):
-        if name == "pandas":
+        if name in ("numpy", "pandas"):
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, WithoutPandas)
+sys.meta_path.insert(0, WithoutFrames)
 sys.path.insert(0, {_ROOT!r})
 os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pyarrow's only thread at import, of an allocator it does not use
 from pulka.query.apart.%s import main

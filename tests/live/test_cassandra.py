@@ -39,7 +39,7 @@ def configure(home: Path, port: int) -> None:
     (home / "logback.xml").write_text(
         f"<configuration><appender name='audit' class='ch.qos.logback.core.FileAppender'><file>{home}/audit.log</file><encoder><pattern>%m%n</pattern></encoder></appender>"
         "<appender name='errors' class='ch.qos.logback.core.ConsoleAppender'><target>System.err</target><encoder><pattern>%m%n</pattern></encoder></appender>"
-        "<logger name='org.apache.cassandra.audit' additivity='false'><appender-ref ref='audit'/></logger><root level='ERROR'><appender-ref ref='errors'/></root></configuration>"
+        "<logger name='org.apache.cassandra.audit' level='INFO' additivity='false'><appender-ref ref='audit'/></logger><root level='ERROR'><appender-ref ref='errors'/></root></configuration>"
     )
 
 

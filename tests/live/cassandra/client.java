@@ -63,7 +63,7 @@ class client {
       ask(session, "SELECT", SimpleStatement.newInstance("SELECT id FROM orders LIMIT 1").setTracing(true));
       ask(session, "SELECT", SimpleStatement.newInstance("SELECT id FROM orders LIMIT 1").setCustomPayload(Map.of("tenant", ByteBuffer.wrap(new byte[40]))));
       ask(session, "SELECT * FROM gone");
-      ask(session, "SELECT secret FROM orders WHERE");
+      ask(session, "SELECT item FROM orders WHERE");
     }
     for (int number = 0; number < 3; number++) {
       ask(session, "INSERT", SimpleStatement.newInstance("INSERT INTO orders (id, item) VALUES (?, ?)", 1000 + number, "secret".repeat(50_000)));

@@ -1,5 +1,8 @@
-// Orders in MongoDB: `client PORT` says, as its driver's command monitor counted them, how often it asked for what:
-// command, collection, error's code, count.
+// A server and a client of MongoDB's protocol:
+//   - `mongodb serve PORT DIRECTORY`
+//   - `mongodb ask PORT` says, as its driver's command monitor counted them, how often it asked for what: command,
+//     collection, error, count
+//   - `mongodb counted PORT` says what the server counted: command, total, failed
 package main
 
 import (
@@ -14,10 +17,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 )
 
-type asked struct{ command, collection, code string }
+type asked struct{ command, collection, error string }
 
 type counter struct {
 	lock       sync.Mutex
@@ -44,19 +47,19 @@ func (counter *counter) monitor() *event.CommandMonitor {
 			counter.count(done.CommandFinishedEvent, code)
 		},
 		Failed: func(_ context.Context, done *event.CommandFailedEvent) {
-			code := done.Failure.Error()
-			if refused := (mongo.CommandError{}); errors.As(done.Failure, &refused) {
-				code = strconv.Itoa(int(refused.Code))
+			name := done.Failure.Error()
+			if refused := (driver.Error{}); errors.As(done.Failure, &refused) {
+				name = refused.Name
 			}
-			counter.count(done.CommandFinishedEvent, code)
+			counter.count(done.CommandFinishedEvent, name)
 		},
 	}
 }
 
-func (counter *counter) count(done event.CommandFinishedEvent, code string) {
+func (counter *counter) count(done event.CommandFinishedEvent, err string) {
 	counter.lock.Lock()
 	defer counter.lock.Unlock()
-	counter.counts[asked{done.CommandName, counter.collection[done.RequestID], code}]++
+	counter.counts[asked{done.CommandName, counter.collection[done.RequestID], err}]++
 }
 
 type document = bson.D
@@ -110,32 +113,50 @@ func fail(ctx context.Context, database *mongo.Database) {
 	check(refusal(database.RunCommand(ctx, document{{"noSuchCommand", 1}}).Err()))
 }
 
-// Writes that are not answered, in order before one that is.
-func unacknowledged(ctx context.Context, database *mongo.Database) {
-	fast := database.Collection("views", options.Collection().SetWriteConcern(writeconcern.Unacknowledged()))
-	for id := range 100 {
-		if _, err := fast.InsertOne(ctx, order(id)); !errors.Is(err, mongo.ErrUnacknowledgedWrite) {
-			check(err)
-		}
-	}
-	check(database.RunCommand(ctx, document{{"ping", 1}}).Err())
-}
-
-func main() {
-	ctx, counter := context.Background(), counter{collection: map[int64]string{}, counts: map[asked]int{}}
-	where := options.Client().ApplyURI("mongodb://127.0.0.1:" + os.Args[1] + "/?directConnection=true").SetMonitor(counter.monitor()).SetMaxPoolSize(1)
+func connect(port string, counter *counter) *mongo.Client {
+	where := options.Client().ApplyURI("mongodb://127.0.0.1:" + port + "/?directConnection=true").SetMonitor(counter.monitor()).SetMaxPoolSize(1)
 	client, err := mongo.Connect(where)
 	check(err)
+	return client
+}
+
+func ask(ctx context.Context, port string) {
+	counter := counter{collection: map[int64]string{}, counts: map[asked]int{}}
+	client := connect(port, &counter)
 	database := client.Database("shop")
 	orders := database.Collection("orders")
 	write(ctx, orders)
 	read(ctx, orders)
 	fail(ctx, database)
-	unacknowledged(ctx, database)
 	check(orders.Drop(ctx))
 	check(client.Disconnect(ctx))
 	for what, count := range counter.counts {
-		fmt.Printf("%s\t%s\t%s\t%d\n", what.command, what.collection, what.code, count)
+		fmt.Printf("%s\t%s\t%s\t%d\n", what.command, what.collection, what.error, count)
+	}
+}
+
+func counted(ctx context.Context, port string) {
+	client := connect(port, &counter{collection: map[int64]string{}, counts: map[asked]int{}})
+	var status struct {
+		Metrics struct {
+			Commands map[string]struct{ Total, Failed int64 }
+		}
+	}
+	check(client.Database("admin").RunCommand(ctx, document{{"serverStatus", 1}}).Decode(&status))
+	for command, count := range status.Metrics.Commands {
+		fmt.Printf("%s\t%d\t%d\n", command, count.Total, count.Failed)
+	}
+	check(client.Disconnect(ctx))
+}
+
+func main() {
+	switch os.Args[1] {
+	case "serve":
+		serve(os.Args[2], os.Args[3])
+	case "ask":
+		ask(context.Background(), os.Args[2])
+	case "counted":
+		counted(context.Background(), os.Args[2])
 	}
 }
 

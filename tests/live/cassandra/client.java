@@ -8,6 +8,7 @@ import com.datastax.oss.driver.api.core.cql.PreparedStatement;
 import com.datastax.oss.driver.api.core.cql.ResultSet;
 import com.datastax.oss.driver.api.core.cql.SimpleStatement;
 import com.datastax.oss.driver.api.core.cql.Statement;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -16,7 +17,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CompletionStage;
 
-/** Orders in Cassandra: `java -cp JARS client.java PORT V4|V5 none|lz4` says how often it asked for what: operation, error, count. */
+/** Orders in Cassandra: `java -cp JARS client.java PORT V4|V5 none|lz4 [later]` says how often it asked for what: operation, error, count. */
 class client {
   static final Map<String, Integer> asked = new TreeMap<>();
 
@@ -90,7 +91,24 @@ class client {
     ask(session, "TRUNCATE orders");
   }
 
-  public static void main(String[] words) {
+  /** Says that it is connected, waits for a line, and only then counts what it asks. */
+  static void later(CqlSession session) throws IOException {
+    System.out.println("connected");
+    System.in.read();
+    asked.clear();
+    for (int id = 0; id < 100; id++) {
+      ask(session, "SELECT item FROM shop.orders WHERE id = " + id);
+      ask(session, "SELECT * FROM shop.gone");
+    }
+  }
+
+  static void shop(CqlSession session) {
+    plain(session);
+    prepared(session);
+    ask(session, "DROP KEYSPACE shop");
+  }
+
+  public static void main(String[] words) throws IOException {
     var config = DriverConfigLoader.programmaticBuilder()
         .withString(DefaultDriverOption.PROTOCOL_VERSION, words[1])
         .withString(DefaultDriverOption.PROTOCOL_COMPRESSION, words[2])
@@ -99,11 +117,12 @@ class client {
     var builder = CqlSession.builder().addContactPoint(new InetSocketAddress("127.0.0.1", Integer.parseInt(words[0]))).withLocalDatacenter("datacenter1").withConfigLoader(config);
     try (CqlSession session = builder.build()) {
       create(session);
+      if (words.length > 3) later(session);
     }
-    try (CqlSession session = builder.withKeyspace("shop").build()) {
-      plain(session);
-      prepared(session);
-      ask(session, "DROP KEYSPACE shop");
+    if (words.length == 3) {
+      try (CqlSession session = builder.withKeyspace("shop").build()) {
+        shop(session);
+      }
     }
     asked.forEach((what, times) -> System.out.println(what + "\t" + times));
   }

@@ -17,9 +17,9 @@ from tests.waiting import latest
 from pulka.edge.agent import EdgeSettings, attach
 
 HERE = Path(__file__).parent
-# A larger ring than the default: these tests are about what is seen, on machines that may be busy with anything.
+# A larger ring and more connections than the default: these tests are about what is seen, on machines that may be busy with anything.
 SETTINGS = EdgeSettings(
-    burst_bytes=65536, head_bytes=512, ring_bytes=32 << 20, connections_max=10_000, keys_max=10_000, held_bytes_max=64 << 20,
+    burst_bytes=65536, head_bytes=512, ring_bytes=32 << 20, connections_max=100_000, keys_max=10_000, held_bytes_max=64 << 20,
     idle_s=300, poll_ms=50, cpu_share=1.0,
 )  # fmt: skip
 

@@ -23,7 +23,8 @@ from tests.waiting import latest, until
 from pulka.edge.capture import Reading, read
 
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-_ROOT = Path(__file__).parents[2]
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
 SUPPORT = _ROOT / "docs" / "edge-live.tsv"
 
 Red = Counter[tuple[str, str, str, str, str]]
@@ -55,6 +56,19 @@ def build(*command: str | Path, **options: Any) -> None:
     if done.returncode and (failed := _NOT_FETCHED.search(done.stdout)):
         pytest.skip(f"{Path(command[0]).name} cannot download what this needs: {failed.group()}")
     assert done.returncode == 0, done.stdout
+
+
+def jars_of(name: str, directory: Path) -> Path:
+    """What the pom of `name` beside this file asks for, copied into `directory` from Maven Central or its cache."""
+    build(program("mvn", "maven"), "-q", "-B", "-f", _HERE / name / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={directory}")
+    return directory
+
+
+def pinned(name: str, artifact: str) -> str:
+    """The version that the pom of `name` has of an artifact."""
+    found = re.search(rf"<artifactId>{re.escape(artifact)}</artifactId><version>([^<]+)<", (_HERE / name / "pom.xml").read_text())
+    assert found, artifact
+    return found.group(1)
 
 
 @contextmanager

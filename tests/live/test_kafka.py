@@ -8,18 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.live.conftest import HERE
-from tests.live.servers import build, program, proven, server, watched
+from tests.live.servers import jars_of, pinned, program, proven, server, watched
 from tests.processes import free_port
-
-VERSION = "3.9.1"
 
 
 @pytest.fixture(scope="module")
 def jars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("kafka")
-    build(program("mvn", "maven"), "-q", "-B", "-f", HERE / "kafka" / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={directory}")
-    return directory
+    return jars_of("kafka", tmp_path_factory.mktemp("kafka"))
 
 
 def java(jars: Path, home: Path, main: str, *words: str) -> list[str]:
@@ -67,4 +62,4 @@ def test_kafka(jars: Path, home: Path) -> None:
     theirs = logged(home, port)
     assert ours == theirs, (ours - theirs, theirs - ours)
     assert ours["PRODUCE"] > 10 and ours["FETCH"] > 1
-    proven("protocol", "kafka", f"Kafka {VERSION} (KRaft)", sum(theirs.values()))
+    proven("protocol", "kafka", f"Kafka {pinned('kafka', 'kafka_2.13')} (KRaft)", sum(theirs.values()))

@@ -310,6 +310,9 @@ impl Decoder for Cassandra {
         }
         let first = input.bytes.first().copied();
         let protocol = self.messages.protocol();
+        if protocol.version == 0 && segment(input.bytes).is_some() {
+            (protocol.version, protocol.ready) = (5, true); // the login was not seen
+        }
         // The server's answer to the login is the last message outside of segments.
         let segmented = self.segmented[from.index()] || (protocol.version == 5 && protocol.ready && first.is_some());
         self.segmented[from.index()] = segmented;

@@ -1,5 +1,7 @@
-//! Recognising CQL: a request whose body begins as its operation's does, answered in the same version under its stream.
+//! Recognising CQL: a request whose body begins as its operation's does, answered in the same version under its stream; in the
+//! middle of a connection also the segments of version 5.
 
+use super::segments::{SEGMENT_BYTES, segment};
 use super::{HEADER_BYTES, Header, header, opcode};
 use crate::decoder::{Opening, Transport, Verdict};
 use crate::reader::Reader;
@@ -9,6 +11,9 @@ use crate::transaction::Party;
 pub fn recognise(opening: &Opening<'_>) -> Verdict {
     if opening.transport == Transport::Datagram || (opening.from_start && opening.client.is_empty() && !opening.server.is_empty()) {
         return Verdict::No;
+    }
+    if let Some(verdict) = (!opening.from_start).then(|| segments_go_on(opening)).flatten() {
+        return verdict;
     }
     let begins = |bytes: &[u8], answers: bool| bytes.first().is_none_or(|version| matches!(version & 0x7f, 3..=5) && (version & 0x80 != 0) == answers);
     if !begins(opening.client, false) || !begins(opening.server, true) {
@@ -27,6 +32,21 @@ pub fn recognise(opening: &Opening<'_>) -> Verdict {
         (_, Some(_)) => Verdict::Yes,
         (Verdict::OneSided, None) => Verdict::OneSided,
         (_, None) => Verdict::NeedMore,
+    }
+}
+
+/// After the login of version 5: segments whose checksums fit, and messages in them. `None` when they are something else.
+fn segments_go_on(opening: &Opening<'_>) -> Option<Verdict> {
+    let fits = |party, bytes: &[u8]| match segment(bytes) {
+        None if bytes.len() < SEGMENT_BYTES => None,
+        Some(segment) if segment.whole => bytes.get(SEGMENT_BYTES..SEGMENT_BYTES + HEADER_BYTES).map(|front| header(party, front).is_some_and(|header| header.version == 5)),
+        _ => Some(false),
+    };
+    match (fits(Party::Client, opening.client), fits(Party::Server, opening.server)) {
+        (Some(false), _) | (_, Some(false)) => None,
+        (Some(true), Some(true)) => Some(Verdict::Yes),
+        (None, None) => Some(Verdict::NeedMore),
+        _ => Some(Verdict::OneSided),
     }
 }
 

@@ -1,4 +1,6 @@
 use super::segments::crc24;
+use crate::connection::{Chunk, Connection, Side};
+use crate::decoder::{Limits, Transport};
 use crate::testing::{Client, Server, assert_any_cut, lines, play, talk};
 use crate::transaction::Party;
 
@@ -86,4 +88,19 @@ fn segments_of_version_5() {
         ],
         &["CONNECT", "SELECT SELECT b FROM t", "SELECT SELECT a FROM t 0x1000 !unavailable", "SELECT SELECT * FROM u WHERE k = ?", "SELECT SELECT c FROM t"],
     );
+}
+
+#[test]
+fn version_5_met_in_the_middle() {
+    let asked = [segment(&query(5, 1, 7, "SELECT a FROM t"), true), segment(&query(5, 2, 7, "SELECT b FROM t"), true)];
+    let told = [segment(&frame(0x85, 1, 8, b"\0\0\0\x01"), true), segment(&error(0x85, 2, 0x2200), true)];
+    for client in [None, Some(Side::A)] {
+        let mut connection = Connection::new(Transport::Stream, client, false, Limits::DEFAULT);
+        let mut out = Vec::new();
+        for (side, data) in [(Side::A, &asked[0]), (Side::B, &told[0]), (Side::A, &asked[1]), (Side::B, &told[1])] {
+            connection.chunk(&Chunk { side, at_ns: 0, tls: false, data }, &mut out);
+        }
+        assert_eq!(connection.protocol(), Some("cassandra"));
+        assert_eq!(lines(&out), ["SELECT SELECT a FROM t", "SELECT SELECT b FROM t 0x2200 !invalid"]);
+    }
 }

@@ -1,6 +1,5 @@
-use super::opening;
 use crate::connection::{Chunk, Connection, Side};
-use crate::decoder::{Limits, Opening, Transport};
+use crate::decoder::{Limits, Transport};
 use crate::testing::{Client, Server, assert_any_cut, lines, play, talk};
 use crate::transaction::{Initiator, Party, Transaction};
 
@@ -215,16 +214,4 @@ fn a_gap_within_the_only_answer_costs_its_status_only() {
     connection.close(9000, &mut out);
     assert_eq!(lines(&out[2..]), ["SELECT SELECT ? FROM u", "SELECT SELECT b FROM t"]);
     assert!(out.iter().all(|transaction| transaction.error.is_none()));
-}
-
-#[test]
-fn messages_of_no_length() {
-    for kind in 0..=u8::MAX {
-        let message = [kind, 0, 0, 0, 4];
-        for (client, server) in [(&message[..], &b""[..]), (&[], &message), (&message, &message), (&query("SELECT 1"), &message), (&startup(), &message)] {
-            for from_start in [false, true] {
-                opening::recognise(&Opening { transport: Transport::Stream, client, server, from_start });
-            }
-        }
-    }
 }

@@ -71,9 +71,13 @@ RECORD(4056)
 #define PIECES 33
 #define PACKET_BYTES_MAX (PIECES * 4056)
 
-INLINE void emit(struct __sk_buff *skb, struct head *head, struct view *view, u32 captured, struct control *set)
+/* Asking how full the ring is costs as much as copying a small record, so small ones ask now and then: their connection's first does. */
+#define ASK_EVERY 8
+
+INLINE void emit(struct __sk_buff *skb, struct conn *conn, struct head *head, struct view *view, u32 captured, struct control *set)
 {
-	u64 flags = wake(set);
+	u8 asks = captured > 984 || conn->records++ % ASK_EVERY == 0;
+	u64 flags = asks ? wake(set) : BPF_RB_NO_WAKEUP;
 	u32 length = view->length;
 	if (captured <= 88) {
 		emit_88(skb, head, view->sequence, length, view->offset, captured, flags);
@@ -158,6 +162,12 @@ INLINE int is_tls(struct __sk_buff *skb, struct view *view)
 	return (start[0] == 0x16 || start[0] == 0x17) && start[1] == 3 && start[2] <= 4;
 }
 
+/* TCP has written into each packet it sends when that is to leave, of the same clock: reading it again would cost as much as copying a small record. */
+INLINE u64 moment(struct __sk_buff *skb, u8 direction)
+{
+	return direction == EGRESS && skb->tstamp ? skb->tstamp : bpf_ktime_get_ns();
+}
+
 #define LOOPBACK 1 /* in every network namespace */
 
 INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct control *set)
@@ -196,9 +206,9 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 		dropped(DROP_BUDGET);
 	conn->taken = conn->taken + captured < captured ? ~0U : conn->taken + captured;
 	struct head head = {
-		.kind = KIND_BYTES, .direction = direction, .role = conn->role, .conn = conn->cookie, .ts_ns = bpf_ktime_get_ns()
+		.kind = KIND_BYTES, .direction = direction, .role = conn->role, .conn = conn->cookie, .ts_ns = moment(skb, direction)
 	};
-	emit(skb, &head, &view, captured, set);
+	emit(skb, conn, &head, &view, captured, set);
 }
 
 #define DNS_PORT 53

@@ -64,6 +64,7 @@ struct conn {
 	u8 own;          /* the agent's */
 	u8 tls;          /* its bytes begin as TLS records do */
 	u8 sends;        /* only what it sends is captured: its peer is on this machine, and tells the rest */
+	u8 records;      /* so far, wrapping */
 };
 
 enum mode { MODE_ASK = 0, MODE_KEEP = 1, MODE_IGNORE = 2, MODE_WHOLE = 3, MODE_MASK = 7, MODE_SENDS = 8 };

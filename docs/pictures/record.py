@@ -28,9 +28,11 @@ ENV = os.environ | {
 }  # fmt: skip
 DEMO = {
     "shoppers", "nginx", "storefront", "prices", "warehouse", "Reviews", "wallet", "redis-server", "postgres",
-    "customers", "frontend", "catalog", "stock", "checkout", "payments", "pulka", "pulka-edge", "client", "\u2500",
+    "customers", "frontend", "catalog", "stock", "checkout", "payments", "client", "\u2500",
 }  # fmt: skip
 """First words of lines; what else runs on the machine is left out of the map's picture."""
+OBSERVER = {"pulka", "pulka-edge", LISTEN}
+"""Whom the demo tells of itself: not part of what it does."""
 PULKA = [sys.executable, "-m", "pulka"]
 
 
@@ -67,8 +69,11 @@ def picture(title: str, said: list[tuple[float, str]]) -> str:
 
 def of_the_demo(said: list[tuple[float, str]]) -> list[tuple[float, str]]:
     lines = "".join(data for _, data in said).splitlines(keepends=True)
-    first = lambda line: (Text.from_ansi(line).plain.split() or [""])[0]  # noqa: E731
-    return [(0.0, "".join(line for line in lines if first(line) in DEMO or first(line)[:1] in DEMO))]
+    return [(0.0, "".join(line for line in lines if is_of_the_demo(Text.from_ansi(line).plain.split())))]
+
+
+def is_of_the_demo(words: list[str]) -> bool:
+    return bool(words) and (words[0] in DEMO or words[0][0] in DEMO) and OBSERVER.isdisjoint(words[:2])
 
 
 def opened(log: Path) -> bool:

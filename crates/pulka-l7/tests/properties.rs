@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pulka_l7::capture::{Capture, Settings};
 use pulka_l7::connection::Side;
-use pulka_l7::decoder::Transport;
+use pulka_l7::decoder::{Opening, Transport};
 use pulka_l7::registry::PROTOCOLS;
 use pulka_l7::testing::{Client, Server, feed_anything, feed_unknown, play};
 use pulka_l7::transaction::Party;
@@ -166,5 +166,24 @@ proptest! {
             }
         }
         capture.finish();
+    }
+}
+
+/// Lengths that are the least there may be, and less, which random bytes hardly ever have.
+#[test]
+fn frames_of_hardly_any_length_do_no_harm() {
+    for kind in 0..=u8::MAX {
+        for least in 0..12 {
+            for start in [&[kind, 0, 0, 0, least][..], &[kind, 0, least], &[kind, least], &[0, 0, 0, least, kind], &[least, 0, 0, 0, kind], &[0, 0, least, kind]] {
+                for zeros in [0, 1, 4, 12] {
+                    let frame = [start, &[0; 12][..zeros]].concat();
+                    for (client, server) in [(&frame[..], &b""[..]), (b"", &frame), (&frame, &frame), (b"Q\0\0\0\x0dSELECT 1\0", &frame)] {
+                        for protocol in PROTOCOLS {
+                            (protocol.recognise)(&Opening { transport: Transport::Stream, client, server, from_start: false });
+                        }
+                    }
+                }
+            }
+        }
     }
 }

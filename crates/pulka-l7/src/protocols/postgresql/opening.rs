@@ -112,9 +112,9 @@ fn server_fits(kind: u8, length: usize, body: &[u8]) -> bool {
     match kind {
         b'1' | b'2' | b'3' | b'n' | b's' | b'I' | b'c' => length == 4,
         b'Z' => length == 5 && (unknown || matches!(body[0], b'I' | b'T' | b'E')),
-        b'C' => unknown || (body[0].is_ascii_uppercase() && is_text_until_nul(body, length - 4)),
+        b'C' => unknown || (body.first().is_some_and(u8::is_ascii_uppercase) && is_text_until_nul(body, length - 4)),
         b'S' => unknown || names(body, 2),
-        b'E' | b'N' => unknown || (matches!(body[0], b'S' | b'V') && body.get(1).is_none_or(u8::is_ascii_graphic)),
+        b'E' | b'N' => unknown || (matches!(body.first(), Some(b'S' | b'V')) && body.get(1).is_none_or(u8::is_ascii_graphic)),
         b'T' | b'D' => length >= 6 && (unknown || (body.len() >= 2 && usize::from(u16::from_be_bytes([body[0], body[1]])) * 4 + 6 <= length)),
         b't' => length >= 6 && (unknown || (body.len() >= 2 && usize::from(u16::from_be_bytes([body[0], body[1]])) * 4 + 6 == length)),
         b'R' => length >= 8 && (unknown || body.starts_with(&[0, 0, 0])),

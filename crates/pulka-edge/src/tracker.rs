@@ -100,6 +100,8 @@ pub struct Counters {
     pub idle: u64,
     /// Requests that were counted but not followed, because too many were under way on their connection.
     pub in_flight: u64,
+    /// Connections that were given up because of a mistake of ours.
+    pub failed: u64,
 }
 
 pub struct Tracker {
@@ -439,6 +441,20 @@ impl Tracker {
         if let Some(tracked) = self.tracked.get_mut(&conn) {
             (tracked.connection, tracked.given_up) = (Connection::new(Transport::Stream, None, false, self.bounds.limits), true);
         }
+    }
+
+    /// A decoder has failed on a connection, or on that of its other end: neither is asked for anything any more.
+    pub fn break_off(&mut self, conn: Conn) {
+        self.counters.failed += 1;
+        self.out.clear();
+        let twin = self.tracked.get(&conn).and_then(|tracked| tracked.twin);
+        for conn in [Some(conn), twin].into_iter().flatten() {
+            if let Some(tracked) = self.tracked.get_mut(&conn) {
+                *tracked = Tracked { given_up: true, ..Tracked::new(Transport::Stream, tracked.facts, false, tracked.at_ns, self.bounds.limits) };
+                self.verdicts.push((conn, Verdict::Ignore));
+            }
+        }
+        self.datagrams.retain(|(other, _), _| *other != conn);
     }
 
     /// Of a peer that is silent: what was asked and not answered has failed.

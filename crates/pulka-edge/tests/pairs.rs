@@ -117,3 +117,27 @@ fn what_was_given_up_for_its_memory_stays_so() {
     [CLIENT, SERVER].into_iter().for_each(|conn| tracker.close(conn, 60 * MS));
     assert_eq!(tracker.connections(), 0);
 }
+
+#[test]
+fn a_connection_that_is_broken_off_takes_its_other_end_along_and_nothing_else() {
+    let mut tracker = tracker();
+    open(&mut tracker, [1, 1]);
+    let mut wire = Wire { sent: [0, 0], both: true };
+    wire.exchange(&mut tracker, 0);
+    wire.both = false;
+    let (told, other) = (tracker.verdicts().len(), 3);
+    tracker.open(other, Facts { client: Some(Side::A), process: 30, ..Facts::default() }, true, 0);
+    tracker.break_off(CLIENT);
+    wire.exchange(&mut tracker, 12 * MS);
+    let broken = tracker.verdicts();
+    assert!(told > 0 && broken.iter().all(|(conn, verdict)| *conn != other && *verdict == Verdict::Ignore), "{told} {broken:?}");
+    for (from, data) in [(Side::A, REQUEST), (Side::B, ANSWER)] {
+        tracker.piece(other, None, &Piece { from, at_ns: 15 * MS, sequence: 0, length: data.len() as u32, tls: false, data });
+    }
+    assert_eq!(tracker.counters.failed, 1);
+    assert_eq!(counted(&mut tracker), [both(1), vec![(30, true, "200".to_owned(), 1)]].concat());
+    assert!(counted(&mut tracker).is_empty());
+    tracker.close(CLIENT, 20 * MS);
+    tracker.close(SERVER, 20 * MS);
+    assert_eq!(tracker.connections(), 1);
+}

@@ -1,6 +1,7 @@
 //! The thread that reads the ring and counts. It takes no lock for a record, only one per turn.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -121,7 +122,7 @@ impl Agent {
                 let mut records = 0;
                 let bytes = ring.drain(TURN_RECORDS, |record| {
                     records += 1;
-                    inner.record(record);
+                    inner.contained(record);
                 });
                 more = records >= TURN_RECORDS;
                 inner.records += records;
@@ -206,6 +207,14 @@ impl Shared {
 }
 
 impl Inner {
+    /// What others send must not end the agent, whatever a decoder gets wrong: it costs that connection.
+    fn contained(&mut self, record: Record<'_>) {
+        let conn = record.conn();
+        if catch_unwind(AssertUnwindSafe(|| self.record(record))).is_err() {
+            self.tracker.break_off(conn);
+        }
+    }
+
     fn record(&mut self, record: Record<'_>) {
         match record {
             Record::Bytes(bytes) => {

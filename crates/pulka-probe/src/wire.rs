@@ -70,6 +70,17 @@ pub enum Record<'a> {
     Datagram(Conn, Direction, &'a [u8]),
 }
 
+impl Record<'_> {
+    /// The connection it is about, 0 while that is not known.
+    pub fn conn(&self) -> u64 {
+        match self {
+            Record::Bytes(bytes) | Record::Plaintext(_, bytes) => bytes.conn,
+            Record::Bind(_, conn) => *conn,
+            Record::Open(conn) | Record::Close(conn) | Record::Owner(conn) | Record::Datagram(conn, ..) => conn.conn,
+        }
+    }
+}
+
 pub const LISTEN: u32 = 10;
 
 pub const CONN_RECORD_BYTES: usize = HEAD + ENDS + 16;

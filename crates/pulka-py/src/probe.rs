@@ -108,6 +108,7 @@ impl EdgeAgent {
             ("connections_opened", counters.opened),
             ("connections_refused", counters.refused),
             ("connections_evicted", counters.evicted),
+            ("connections_failed", counters.failed),
             ("connections_idle", counters.idle),
             ("pieces", counters.pieces),
             ("gaps", counters.gaps),

@@ -26,7 +26,7 @@ __all__ = ["Agent", "EdgeSettings", "attach", "programs"]
 _log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 _SELF = "pulka-edge"
-_LEFT_OUT = ("connections_refused", "connections_evicted", "plaintext_unbound", "gaps", "requests_in_flight")
+_LEFT_OUT = ("connections_refused", "connections_evicted", "connections_failed", "plaintext_unbound", "gaps", "requests_in_flight")
 
 
 @dataclass(frozen=True, slots=True)

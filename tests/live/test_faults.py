@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def test_a_service_that_dies_and_comes_back(watch: Callable[..., Watcher], serve
         _, pid = serve(PYTHON, HERE / "server.py", "--threads", f"--port={port}")
         truths.append(load(port, 2, 100))
         pids.append(str(pid))
+        time.sleep(4 * SETTINGS.poll_ms / 1000)  # who is gone before the agent's next look has no name
         os.kill(pid, 9)
         until(lambda pid=pid: has_ended(pid))
     total = Truth({status: sum(truth.statuses[status] for truth in truths) for status in truths[0].statuses}, 0)

@@ -69,7 +69,7 @@ def picture(title: str, said: list[tuple[float, str]]) -> str:
 
 def of_the_demo(said: list[tuple[float, str]]) -> list[tuple[float, str]]:
     lines = "".join(data for _, data in said).splitlines(keepends=True)
-    return [(0.0, "".join(line for line in lines if is_of_the_demo(Text.from_ansi(line).plain.split())))]
+    return [(0.0, "".join(line for line in lines if is_of_the_demo(Text.from_ansi(line.rstrip()).plain.split())))]
 
 
 def is_of_the_demo(words: list[str]) -> bool:

@@ -5,18 +5,20 @@ same to the letter. Such a query is planned too before it is believed: what it a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from datafusion import DataFrame, Expr, SessionContext
+from datafusion import Expr, SessionContext
+from datafusion.plan import LogicalPlan
 
 from pulka.model.tables import table as definition
 from pulka.query.exact import Exact
 from pulka.query.filters import literal_of, variant_of
 from pulka.query.functions.macros import Macro, Surroundings, expand
 from pulka.query.names import quote
+from pulka.query.nodes import chain
 from pulka.query.schema import LogicalTable
 from pulka.query.session import read_only
 
@@ -48,22 +50,20 @@ class Counted:
     exact: Exact
 
 
-def counted(session: SessionContext, sql: str, frame: DataFrame, table: LogicalTable, columns: Iterable[str], exact: Exact) -> Counted | None:
-    """`sql`, planned as `frame`, over rows of `table` with counts; it reads `columns`, and its filter is `exact`."""
-    aggregate, below = _bottom(frame)
-    if aggregate is None:
+def counted(session: SessionContext, sql: str, plan: LogicalPlan, table: LogicalTable, columns: Iterable[str], exact: Exact) -> Counted | None:
+    """`sql`, whose plan is `plan`, over rows of `table` with counts; it reads `columns`, and its filter is `exact`."""
+    aggregate, below = _bottom(plan)
+    if aggregate is None or _EACH.search("".join([plan.display_indent(), *_said(aggregate.aggregate_exprs())])):
         return None
     weighted = expand(sql, Surroundings(), _WEIGHED)
     session.deregister_table(table.name)
     session.register_record_batches(table.name, [[empty(table)]])
     try:
-        again, _ = _bottom(read_only(session, weighted))
+        again, _ = _bottom(read_only(session, weighted).optimized_logical_plan())
     except Exception:  # a count that is not of this table's rows
         return None
     groups, aggregates = aggregate.group_by_exprs(), again.aggregate_exprs() if again else []
-    if again is None or _EACH.search("".join([frame.optimized_logical_plan().display_indent(), *_said(aggregate.aggregate_exprs())])):
-        return None
-    if _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
+    if again is None or _said(groups) != _said(again.group_by_exprs()) or not all(map(_is_enough, _said(aggregates))):
         return None
     needed = _needed(below, frozenset(columns)) | exact.open
     keys = {path: EQUAL if path in exact.open else _alike(path, [*groups, *aggregates], table) for path in needed}
@@ -84,25 +84,15 @@ def empty(table: LogicalTable) -> pa.RecordBatch:
     return table.empty().append_column(COUNTS, pa.array([], pa.int64()))
 
 
-def _bottom(frame: DataFrame) -> tuple[Any, list[Any]]:
+def _bottom(plan: LogicalPlan) -> tuple[Any, list[Any]]:
     """The aggregation next to the one table that is read, and what lies between them; none in a plan of another kind."""
-    plan = frame.optimized_logical_plan()
-    nodes = list(_chain(plan))
+    nodes = chain(plan)
     kinds = [type(one).__name__ for one in nodes]
     at = max((number for number, kind in enumerate(kinds) if kind == "Aggregate"), default=None)
     if at is None or kinds[-1] != "TableScan" or plan.display_indent().count("TableScan:") != 1:
         return None, []
     plain = set(kinds[at + 1 :]) <= _PLAIN and set(kinds[:at]) <= _ABOVE and "Filter" not in kinds[at + 1 : -2]
     return (nodes[at], nodes[at + 1 :]) if plain else (None, [])
-
-
-def _chain(node: Any) -> Iterator[Any]:
-    while True:
-        yield node.to_variant()
-        inputs = node.inputs()
-        if len(inputs) != 1:
-            return
-        node = inputs[0]
 
 
 def _needed(below: list[Any], columns: frozenset[str]) -> frozenset[str]:

@@ -5,13 +5,13 @@ DataFusion alone skips row groups once it knows a hundred newer rows, but begins
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-from datafusion import DataFrame
+from datafusion.plan import LogicalPlan
 
 from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
 from pulka.query.limits import NO_END
+from pulka.query.nodes import chain
 from pulka.query.source import Source, fresh_within
 from pulka.seams import Fragment
 
@@ -24,10 +24,14 @@ _FIRST_ROWS = 1 << 19
 _GROWTH = 4
 
 
-def newest_rows(frame: DataFrame) -> int | None:
+def newest_rows(plan: LogicalPlan) -> int | None:
     """How many rows a plan wants that does nothing but filter one table and take the newest rows; None of any other plan."""
-    above, sort, below = _chain(frame.optimized_logical_plan())
-    if sort is None or any(type(one).__name__ != "Projection" for one in above) or not _is_plain([type(one).__name__ for one in below]):
+    found = chain(plan)
+    at = next((number for number, one in enumerate(found) if type(one).__name__ == "Sort"), None)
+    if at is None:
+        return None
+    above, sort, below = found[:at], found[at], found[at + 1 :]
+    if any(type(one).__name__ != "Projection" for one in above) or not _is_plain([type(one).__name__ for one in below]):
         return None
     first = sort.sort_exprs()[0]
     names = {below[-1].table_name(), *(one.alias() for one in below if type(one).__name__ == "SubqueryAlias")}
@@ -35,19 +39,6 @@ def newest_rows(frame: DataFrame) -> int | None:
         return None
     wanted: int | None = sort.get_fetch_val()
     return NO_END if wanted is None else wanted
-
-
-def _chain(node: Any) -> tuple[list[Any], Any, list[Any]]:
-    """The nodes above the first sort, the sort, and those below it, if no node has two inputs."""
-    nodes = []
-    while True:
-        nodes.append(node.to_variant())
-        inputs = node.inputs()
-        if len(inputs) != 1:
-            break
-        node = inputs[0]
-    at = next((number for number, one in enumerate(nodes) if type(one).__name__ == "Sort"), None)
-    return (nodes, None, []) if at is None or inputs else (nodes[:at], nodes[at], nodes[at + 1 :])
 
 
 def _is_plain(kinds: list[str]) -> bool:

@@ -1,16 +1,17 @@
 """Plan once, against empty tables: which fields of which table a query uses, and what its filters say of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from datafusion import DataFrame
+from datafusion.plan import LogicalPlan
 
 from pulka.model.fields import TIMESTAMP
 from pulka.model.windows import TimeRange
 from pulka.query.counted import Counted
 from pulka.query.exact import Exact, exact
 from pulka.query.filters import read
+from pulka.query.nodes import nodes
 from pulka.query.predicate import ANYTHING, All, AnyOf, Compare, Predicate, conjuncts
 from pulka.query.schema import LogicalTable
 
@@ -43,13 +44,11 @@ class Use:
         return _intersect(TimeRange(start, end), outer)
 
 
-def uses(frame: DataFrame, tables: Mapping[str, LogicalTable]) -> dict[str, Use]:
-    """The tables the optimised plan of `frame` scans."""
-    plan = frame.optimized_logical_plan()
+def uses(plan: LogicalPlan, tables: Mapping[str, LogicalTable]) -> dict[str, Use]:
+    """The tables an optimised plan scans."""
     found: dict[str, Use] = {}
     scans = 0
-    for node, parent in _nodes(plan, None):
-        variant = node.to_variant()
+    for variant, parent in nodes(plan):
         if type(variant).__name__ == "TableScan":
             scans += 1
             if variant.table_name() in tables:  # the others are table functions, such as generate_series
@@ -72,45 +71,6 @@ def _note_scan(found: dict[str, Use], scan: Any, parent: Any, tables: Mapping[st
 
 def _everything(tables: Mapping[str, LogicalTable]) -> dict[str, Use]:
     return {name: Use(table, set(table.fields), [ANYTHING]) for name, table in tables.items()}
-
-
-def _nodes(node: Any, parent: Any) -> Iterator[tuple[Any, Any]]:
-    """Every node with the variant of the one above it, subqueries of filters and projections included."""
-    variant = node.to_variant()
-    yield node, parent
-    for child in node.inputs():
-        yield from _nodes(child, variant)
-    for expression in _expressions(variant):
-        for subquery in _subqueries(expression):
-            yield from _nodes(subquery, None)
-
-
-def _expressions(variant: Any) -> list[Any]:
-    kind = type(variant).__name__
-    if kind == "Filter":
-        return [variant.predicate()]
-    return list(variant.projections()) if kind == "Projection" else []
-
-
-def _subqueries(expression: Any) -> Iterator[Any]:
-    open_ = [expression]
-    while open_:
-        current = open_.pop()
-        if current.variant_name() == "ScalarSubquery":
-            yield from current.to_variant().subquery().input()
-            continue
-        try:
-            open_ += _operands(current)
-        except Exception:  # noqa: S112 - a kind the binding cannot open; the caller counts the scans
-            continue
-
-
-def _operands(expression: Any) -> list[Any]:
-    """The parts of an expression; the binding says that a leaf is its own only part."""
-    if expression.variant_name() in ("Column", "Literal"):
-        return []
-    name = expression.canonical_name()
-    return [part for part in expression.rex_call_operands() if part.canonical_name() != name]
 
 
 def _time_range(predicate: Predicate) -> TimeRange:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
 from datafusion import DataFrame, SessionContext
+from datafusion.plan import LogicalPlan
 
 from pulka.model.windows import TimeRange
 from pulka.query import messages
@@ -36,12 +37,12 @@ def prepare(open_: Callable[[], SessionContext], statement: str, known: Mapping[
         session.register_record_batches(table.name, [[table.empty()]])
     try:
         sql, frame = _resolve(session, quote_paths(sql, tables), tables)
-        plan = frame.optimized_logical_plan().display_indent()
-        used = uses(frame, tables)
-        _count(session, sql, frame, used)
+        plan = frame.optimized_logical_plan()
+        used, said = uses(plan, tables), plan.display_indent()
+        _count(session, sql, plan, used)
         return Prepared(
-            sql, tables, frame.schema(), used, bool(_MULTIPLIES.search(plan)), bool(_OPAQUE.search(plan)), functions,
-            newest_rows(frame), blake2b(plan.encode(errors="replace"), digest_size=16).digest(), _sorts(plan),
+            sql, tables, frame.schema(), used, bool(_MULTIPLIES.search(said)), bool(_OPAQUE.search(said)), functions,
+            newest_rows(plan), blake2b(said.encode(errors="replace"), digest_size=16).digest(), _sorts(said),
         )  # fmt: skip
     except Exception as error:
         raise messages.translate(error, known, functions) from error
@@ -53,12 +54,12 @@ def _sorts(plan: str) -> bool:
     return last is not None and _GROUPS.search(plan, last.end()) is None
 
 
-def _count(session: SessionContext, sql: str, frame: DataFrame, used: Mapping[str, Use]) -> None:
+def _count(session: SessionContext, sql: str, plan: LogicalPlan, used: Mapping[str, Use]) -> None:
     """Note how a query over one table may count."""
     if len(used) == 1:
         [use] = used.values()
         if len(use.scans) == 1:
-            use.counted = counted(session, sql, frame, use.table, use.columns, use.exact)
+            use.counted = counted(session, sql, plan, use.table, use.columns, use.exact)
 
 
 def _resolve(session: SessionContext, sql: str, tables: Mapping[str, LogicalTable]) -> tuple[str, DataFrame]:

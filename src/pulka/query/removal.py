@@ -140,5 +140,5 @@ def _predicate(condition: Condition) -> tuple[Predicate, LogicalTable]:
     table = LogicalTable("t", fields)
     session = planning_session()
     session.register_record_batches("t", [[table.empty()]])
-    use = uses(read_only(session, f"SELECT 1 FROM t WHERE ({condition.sql}\n)"), {"t": table}).get("t")  # noqa: S608 - bound before
+    use = uses(read_only(session, f"SELECT 1 FROM t WHERE ({condition.sql}\n)").optimized_logical_plan(), {"t": table}).get("t")  # noqa: S608 - bound before
     return (use.predicate() if use else AnyOf(())), table

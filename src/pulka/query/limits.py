@@ -60,10 +60,6 @@ class Deadline:
             task.cancel()
         raise self._over
 
-    def is_over(self) -> bool:
-        """Whether it has passed, or was closed."""
-        return self._timer.done()
-
     def at_end(self, act: Callable[[], None]) -> None:
         """Call `act` once the query is closed, cancelled or its time is over."""
         self._timer.add_done_callback(lambda timer: act())

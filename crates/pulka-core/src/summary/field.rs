@@ -90,11 +90,6 @@ impl FieldSummary {
         }
     }
 
-    /// Numbers outweigh texts: the field is told by its histogram.
-    pub fn is_numeric(&self) -> bool {
-        self.histogram.totals().iter().sum::<u64>() * 2 > self.present.iter().sum()
-    }
-
     /// The number that a share of one side's numbers does not exceed; exact while they are few.
     pub fn quantile(&self, side: usize, q: f64) -> Option<f64> {
         let Some(numbers) = &self.numbers else { return self.histogram.quantile(side, q) };

@@ -5,6 +5,8 @@
 //! that passes stands for all. So of each row group one row is left for each combination of what counts, and the engine, which is
 //! given these rows, filters and groups them again by its own means. Dictionaries are never unpacked and texts never copied.
 
+mod alike;
+mod coder;
 mod codes;
 mod delta;
 pub mod exact;
@@ -14,6 +16,7 @@ mod hybrid;
 mod merge;
 mod output;
 mod pages;
+mod text_test;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arrow_array::RecordBatch;
 
-pub use codes::Alike;
+pub use alike::Alike;
 use codes::{Coded, Value, coded};
 use exact::Exact;
 

@@ -213,15 +213,6 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 
 #define DNS_PORT 53
 
-/* A datagram passes here within the call that sends it. (The helper for the current process's number is younger for these programs than this way.) */
-INLINE u32 sender(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u32 tgid = 0;
-	bpf_probe_read_kernel(&tgid, sizeof tgid, &task->tgid);
-	return tgid;
-}
-
 /* What the agent itself asks is left out: its sockets are marked when they send first. */
 INLINE int is_own(struct bpf_sock *sk, u32 tgid, struct control *set)
 {
@@ -244,8 +235,10 @@ INLINE void udp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	u32 captured = length < 512 ? length : 512;
 	if (length == 0)
 		return;
-	u32 tgid = direction == EGRESS ? sender() : 0;
-	if (is_own(sk, tgid, set))
+	struct process sender = {};
+	if (direction == EGRESS)
+		sender = current_process(); /* a datagram passes here within the call that sends it */
+	if (is_own(sk, sender.tgid, set))
 		return;
 	struct datagram_record *record = bpf_ringbuf_reserve(&ring, sizeof *record, 0);
 	if (!record) {
@@ -260,7 +253,8 @@ INLINE void udp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 	head->captured = captured;
 	head->conn = bpf_get_socket_cookie(skb);
 	head->ts_ns = bpf_ktime_get_ns();
-	record->conn.tgid = tgid;
+	record->conn.tgid = sender.tgid;
+	record->conn.parent = sender.parent;
 	u8 out = direction == EGRESS, width = at == 40 ? 16 : 4, source = at == 40 ? 8 : 12;
 	ends->family = at == 40 ? AF_INET6 : AF_INET;
 	ends->protocol = IPPROTO_UDP;

@@ -33,6 +33,7 @@ INLINE void announce(u8 kind, struct sock *sk, struct conn *conn, struct control
 	record->head.conn = conn->cookie;
 	record->head.ts_ns = bpf_ktime_get_ns();
 	record->tgid = conn->tgid;
+	record->parent = conn->parent;
 	record->namespace = sk->__sk_common.skc_net.net->ns.inum;
 	endpoints(&record->ends, sk);
 	bpf_ringbuf_submit(record, wake(set));
@@ -48,10 +49,12 @@ INLINE struct conn *conn_of(struct sock *sk)
 	return conn;
 }
 
-INLINE void owned(struct conn *conn, u32 tgid, struct control *set)
+INLINE void owned(struct conn *conn, struct control *set)
 {
-	conn->tgid = tgid;
-	if (tgid == set->self_tgid) {
+	struct process owner = current_process();
+	conn->tgid = owner.tgid;
+	conn->parent = owner.parent;
+	if (owner.tgid == set->self_tgid) {
 		conn->own = 1;
 		conn->mode = MODE_IGNORE;
 	}
@@ -69,7 +72,7 @@ SEC("tp_btf/inet_sock_set_state") int conn_state(u64 *ctx)
 		struct conn *conn = conn_of(sk);
 		if (conn) {
 			conn->role = ROLE_CLIENT;
-			owned(conn, bpf_get_current_pid_tgid() >> 32, set);
+			owned(conn, set);
 		}
 	} else if (after == TCP_ESTABLISHED && (before == TCP_SYN_SENT || before == TCP_SYN_RECV)) {
 		struct conn *conn = conn_of(sk);
@@ -96,7 +99,7 @@ INLINE void used(struct sock *sk, u8 direction)
 	if (!set || set->paused)
 		return;
 	if (!conn->tgid) {
-		owned(conn, bpf_get_current_pid_tgid() >> 32, set);
+		owned(conn, set);
 		if (!conn->own)
 			announce(KIND_OWNER, sk, conn, set);
 	}

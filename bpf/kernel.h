@@ -109,9 +109,15 @@ struct file {
 	void *private_data;
 } LOOKED_UP;
 
+struct mm_struct {
+	struct file *exe_file;
+} LOOKED_UP;
+
 struct task_struct {
 	int pid;
 	int tgid;
+	struct task_struct *real_parent;
+	struct mm_struct *mm;
 	struct files_struct *files;
 } LOOKED_UP;
 

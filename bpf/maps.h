@@ -51,6 +51,34 @@ INLINE void dropped(u32 reason)
 		*count += 1;
 }
 
+/* The program that a process runs: that of its parent until it begins one of its own. */
+INLINE struct file *program_of(struct task_struct *task)
+{
+	struct mm_struct *memory = 0;
+	struct file *program = 0;
+	if (!bpf_probe_read_kernel(&memory, sizeof memory, &task->mm) && memory)
+		bpf_probe_read_kernel(&program, sizeof program, &memory->exe_file);
+	return program;
+}
+
+struct process {
+	u32 tgid;
+	u32 parent; /* what it was forked from; 0: it has begun a program of its own */
+};
+
+/* Read piece by piece: the helper for the current process's number is younger for some programs than this way. */
+INLINE struct process current_process(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task(), *parent = 0;
+	struct process process = {};
+	bpf_probe_read_kernel(&process.tgid, sizeof process.tgid, &task->tgid);
+	bpf_probe_read_kernel(&parent, sizeof parent, &task->real_parent);
+	struct file *program = program_of(task);
+	if (parent && program && program == program_of(parent))
+		bpf_probe_read_kernel(&process.parent, sizeof process.parent, &parent->tgid);
+	return process;
+}
+
 /* Above the watermark by so much, the reader was woken already: wider than what one packet adds. */
 #define WOKEN_BYTES (128 << 10)
 

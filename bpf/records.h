@@ -41,7 +41,7 @@ struct conn_record {
 	u32 tgid; /* 0: not known yet */
 	u32 state;
 	u32 namespace; /* number of the network's */
-	u32 unused;
+	u32 parent;    /* what the process was forked from; 0: it has begun a program of its own */
 };
 
 /* KIND_DATAGRAM. The process is that which sends; who receives is told of by what it sends back. */
@@ -57,6 +57,7 @@ struct conn {
 	u32 burst;       /* bytes since the direction last changed */
 	u32 taken;       /* bytes captured, saturating */
 	u32 tgid;
+	u32 parent;
 	u8 known;        /* bits: direction seen (1, 2), hole seen (4, 8) */
 	u8 last;         /* direction of the last data */
 	u8 mode;         /* enum mode */

@@ -1,7 +1,9 @@
-"""A small HTTP/1.1 server: `python server.py [cert.pem key.pem] [--threads [--port=N]]`. Prints its port. asyncio by default, a thread per connection otherwise."""
+"""A small HTTP/1.1 server: `python server.py [cert.pem key.pem] [--threads | --forks] [--port=N]`. Prints its port. asyncio by default, otherwise a thread or process per connection."""
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import ssl
 import sys
@@ -38,6 +40,14 @@ def serve_in_thread(sock: socket.socket, context: ssl.SSLContext | None) -> None
             sock.sendall(answer(head))
 
 
+def serve_in_process(sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    """It lives as long as its connection does, as PostgreSQL's do."""
+    if os.fork() == 0:
+        serve_in_thread(sock, context)
+        os._exit(0)
+    sock.close()
+
+
 def main() -> None:
     files = [word for word in sys.argv[1:] if not word.startswith("--")]
     context = None
@@ -45,6 +55,12 @@ def main() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*files)
     port = next((int(word.removeprefix("--port=")) for word in sys.argv if word.startswith("--port=")), 0)
+    if "--forks" in sys.argv:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing of a process that has ended stays
+        listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            serve_in_process(listener.accept()[0], context)
     if "--threads" in sys.argv:
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
         print(listener.getsockname()[1], flush=True)

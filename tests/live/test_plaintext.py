@@ -40,6 +40,16 @@ def test_connections_that_are_older_than_the_agent(watch: Callable[..., Watcher]
     assert {row.service for row in watcher.seen if row.port == port and not row.is_client} == {str(pid)}
 
 
+def test_who_is_gone_before_it_is_looked_at_is_what_it_was_forked_from(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
+    port, pid = serve(PYTHON, HERE / "server.py", "--forks")
+    watcher = watch(poll_ms=1000)
+    truth = load(port, 40, 3)
+    watcher.check(port, truth)
+    rows = [row for row in watcher.seen if row.port == port]
+    servers = {row.service for row in rows if not row.is_client} | {row.peer for row in rows if row.is_client}
+    assert str(pid) in servers and "" not in servers
+
+
 def test_a_paused_agent_sees_nothing_and_goes_on_later(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     port, _ = serve(PYTHON, HERE / "server.py")
     watcher = watch()

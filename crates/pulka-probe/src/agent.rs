@@ -284,14 +284,14 @@ impl Inner {
 
     /// A server's end belongs to who listens where nothing tells the process that serves it.
     fn facts(&mut self, conn: &Conn) -> Facts {
-        self.meet(conn.tgid);
+        let owner = self.owner(conn);
         let told = self.probe.features()[feature::OWNER].answer == Answer::Yes;
         let listens = match (conn.udp, conn.role) {
             (true, _) => self.resolver(conn),
             (false, Role::Server) if !told => self.listeners.get(&conn.local.port()).copied().unwrap_or(0),
             _ => 0,
         };
-        let process = if conn.tgid == 0 { listens } else { conn.tgid };
+        let process = if owner == 0 { listens } else { owner };
         Facts { local: Some(conn.local), remote: Some(conn.remote), client: client(conn.role), process, namespace: self.namespace(conn) }
     }
 
@@ -325,11 +325,18 @@ impl Inner {
         self.gone.extend(gone);
     }
 
-    fn meet(&mut self, pid: u32) {
+    /// A process that was forked for this one connection may be gone already: it counts as the one it was forked from, of which it is a part.
+    fn owner(&mut self, conn: &Conn) -> u32 {
+        if self.meet(conn.tgid) || !self.meet(conn.parent) { conn.tgid } else { conn.parent }
+    }
+
+    /// Whether it is known now: of one that is gone nothing can be read.
+    fn meet(&mut self, pid: u32) -> bool {
         if pid != 0 && !self.processes.contains_key(&pid) && let Some(process) = Process::read(pid) {
             self.processes.insert(pid, process.started);
             self.fresh.push(process);
         }
+        self.processes.contains_key(&pid)
     }
 
     /// Sockets that are older than the agent, or whose process is not known: from the table of open files.

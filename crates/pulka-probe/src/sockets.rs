@@ -43,7 +43,7 @@ fn conn(line: &str, udp: bool, owners: &HashMap<u64, u32>) -> Option<Conn> {
     let [_, local, remote, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
     let tgid = *owners.get(&inode.parse().ok()?)?;
     let state = u32::from_str_radix(state, 16).ok()?;
-    Some(Conn { conn: 0, role: Role::Unknown, ts_ns: 0, local: address(local)?, remote: address(remote)?, udp, tgid, state, namespace: 0 })
+    Some(Conn { conn: 0, role: Role::Unknown, ts_ns: 0, local: address(local)?, remote: address(remote)?, udp, tgid, state, namespace: 0, parent: 0 })
 }
 
 /// `0100007F:1F90`: words of the address as this machine has them in memory, and the port.

@@ -47,6 +47,8 @@ pub struct Conn {
     pub state: u32,
     /// Of the network.
     pub namespace: u32,
+    /// What the process was forked from, 0 when it has begun a program of its own.
+    pub parent: u32,
 }
 
 /// A TLS library's object for a connection. Its sequence numbers are a count of its own.
@@ -174,6 +176,7 @@ fn conn(bytes: &[u8]) -> Option<Conn> {
         tgid: u32_at(bytes, HEAD + ENDS)?,
         state: u32_at(bytes, HEAD + ENDS + 4)?,
         namespace: u32_at(bytes, HEAD + ENDS + 8)?,
+        parent: u32_at(bytes, HEAD + ENDS + 12)?,
     })
 }
 
@@ -210,10 +213,11 @@ mod tests {
         }
         record.extend(42u32.to_ne_bytes());
         record.extend(1u32.to_ne_bytes());
-        record.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+        record.extend([7, 0, 0, 0, 5, 0, 0, 0]);
         assert_eq!(record.len(), CONN_RECORD_BYTES);
         let Some(Record::Open(conn)) = Record::parse(&record) else { panic!("not read") };
-        assert_eq!((conn.local, conn.tgid, conn.role, conn.namespace), ("127.0.0.1:80".parse().unwrap(), 42, Role::Client, u32::from_ne_bytes([7, 0, 0, 0])));
+        assert_eq!((conn.local, conn.tgid, conn.role), ("127.0.0.1:80".parse().unwrap(), 42, Role::Client));
+        assert_eq!((conn.namespace, conn.parent), (u32::from_ne_bytes([7, 0, 0, 0]), u32::from_ne_bytes([5, 0, 0, 0])));
     }
 
     #[test]

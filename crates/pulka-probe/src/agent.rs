@@ -258,10 +258,11 @@ impl Inner {
         self.tracker.piece(bytes.conn, client(bytes.role), &piece);
     }
 
-    /// Libraries of the processes that have sockets now, so that their next connection is read from its first byte.
+    /// Libraries of the machine and of the processes that have sockets now, so that their next connection is read from its first byte.
     fn visit_all(&mut self) {
         if self.probe.features()[feature::TLS].answer == Answer::Yes {
             let (targets, probe) = (&mut self.targets, &mut self.probe);
+            targets.visit_installed(|path, points| probe.attach_tls(path, points));
             self.processes.keys().for_each(|pid| targets.visit(*pid, |path, points| probe.attach_tls(path, points)));
         }
     }

@@ -1,8 +1,11 @@
-//! Which files hold a TLS library, found by the processes that map them: each file once, whoever loads it, also within containers.
+//! Which files hold a TLS library, found by the processes that map them and by the dynamic linker: each file once, whoever loads it, also within containers.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{major, minor};
 
 use crate::library::{Point, points};
 
@@ -27,6 +30,9 @@ pub struct Targets {
 /// Processes and files remembered; beyond it what is known is dropped and looked up again, but for files that are probed.
 const VISITED_MAX: usize = 16_384;
 
+/// Its own files, and the machine's where those are others: the first process has them.
+const ROOTS: [&str; 2] = ["", "/proc/1/root"];
+
 impl Targets {
     /// Files of a process that were not known yet and hold a library, to be attached by `attach` (path, points) which may refuse.
     pub fn visit(&mut self, pid: u32, mut attach: impl FnMut(&Path, &[Point]) -> Result<(), String>) {
@@ -42,15 +48,34 @@ impl Targets {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         for (id, path) in mapped(&maps) {
-            if self.files.contains_key(&id) || !(is_library(&path) || Path::new(&path) == exe) {
-                continue;
+            if is_library(&path) || Path::new(&path) == exe {
+                let local = PathBuf::from(format!("/proc/{pid}/root{path}"));
+                self.look_into(id, path, &local, &mut attach);
             }
-            let local = PathBuf::from(format!("/proc/{pid}/root{path}"));
-            let found = points(&local);
-            let attached = if found.is_empty() { Err("no known TLS functions among its symbols".to_owned()) } else { attach(&local, &found) };
-            let (points, trouble) = attached.map_or_else(|why| (Vec::new(), why), |()| (found, String::new()));
-            self.files.insert(id, Target { path, points, trouble });
         }
+    }
+
+    /// Libraries that programs of this machine are linked with: once one of them has loaded it, its first connection would be over before it is found.
+    pub fn visit_installed(&mut self, mut attach: impl FnMut(&Path, &[Point]) -> Result<(), String>) {
+        for root in ROOTS {
+            let cache = fs::read(format!("{root}/etc/ld.so.cache")).unwrap_or_default();
+            for path in installed(&cache) {
+                let local = PathBuf::from(format!("{root}{path}"));
+                if let Some(id) = file_id(&local) {
+                    self.look_into(id, path, &local, &mut attach);
+                }
+            }
+        }
+    }
+
+    fn look_into(&mut self, id: FileId, path: String, local: &Path, attach: &mut impl FnMut(&Path, &[Point]) -> Result<(), String>) {
+        if self.files.contains_key(&id) {
+            return;
+        }
+        let found = points(local);
+        let attached = if found.is_empty() { Err("no known TLS functions among its symbols".to_owned()) } else { attach(local, &found) };
+        let (points, trouble) = attached.map_or_else(|why| (Vec::new(), why), |()| (found, String::new()));
+        self.files.insert(id, Target { path, points, trouble });
     }
 
     /// A process ended: another one may get its number.
@@ -80,6 +105,18 @@ fn mapped(maps: &str) -> Vec<(FileId, String)> {
     found
 }
 
+/// As the kernel writes it for `mapped`. (Where a file system has its own numbers for devices, a library is probed twice: a call is then told once all the same.)
+fn file_id(path: &Path) -> Option<FileId> {
+    let file = fs::metadata(path).ok()?;
+    Some((format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev())), file.ino()))
+}
+
+/// Of the linker's cache, whose paths are strings that end with a zero.
+fn installed(cache: &[u8]) -> Vec<String> {
+    let of_tls = |path: &&str| path.starts_with('/') && path.rsplit('/').next().is_some_and(|name| name.starts_with("libssl.so") || name.starts_with("libgnutls.so"));
+    cache.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok()).filter(of_tls).map(str::to_owned).collect()
+}
+
 /// Also as wheels bundle them: `libssl-2f0fab1b.so.3`.
 fn is_library(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -103,6 +140,22 @@ mod tests {
 ";
         let found: Vec<String> = mapped(maps).into_iter().map(|(_, path)| path).collect();
         assert_eq!(found, ["/usr/bin/python3.11", "/usr/lib/libssl.so.3"]);
+    }
+
+    #[test]
+    fn libraries_of_the_linker() {
+        let cache = b"glibc-ld.so.cache1.1\0\x07\xff\x01\0libssl.so.3\0/lib/x86_64-linux-gnu/libssl.so.3\0libssl3.so\0/lib/libssl3.so\0/lib/libgnutls.so.30\0/lib/libgnutlsxx.so.30\0";
+        assert_eq!(installed(cache), ["/lib/x86_64-linux-gnu/libssl.so.3", "/lib/libgnutls.so.30"]);
+        assert_eq!(installed(b""), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_has_the_number_that_its_mappings_have() {
+        let own = std::env::current_exe().unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let (id, _) = mapped(&maps).into_iter().find(|(_, path)| Path::new(path) == own).unwrap();
+        assert_eq!(file_id(&own), Some(id));
+        assert_eq!(file_id(Path::new("/nowhere")), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ Layout of the batches: `docs/design/event-batch.md`. Errors: `ValueError` for by
 is fit for a user), `OSError` for the disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import pyarrow as pa
@@ -341,8 +341,9 @@ class EdgeAgent:
     def reap(self) -> list[int]:
         """Pids that are gone; they are forgotten."""
 
-    def report(self, names: Mapping[int, str]) -> list[EdgeRow]:
-        """What was counted since the last call, by the services of `names` (pid -> service); an unknown pid is the service ``""``."""
+    def report(self, names: Callable[[], Mapping[int, str]]) -> list[EdgeRow]:
+        """What was counted since the last call, by the services of `names` (pid -> service), which is asked once that is taken: `processes` has told of
+        all who are in it. A pid without a name is the service ``""``."""
 
     def opaque(self) -> list[tuple[int, str, int]]:
         """(pid, reason, connections) that show nothing, since the last call."""

@@ -62,9 +62,12 @@ class Watcher:
         self.seen: list[Any] = []
 
     def collect(self) -> list[Any]:
-        self.pids |= {process.pid: process for process in self.native.processes()}
-        self.seen += self.native.report({pid: str(pid) for pid in self.pids})
+        self.seen += self.native.report(self.names)
         return self.seen
+
+    def names(self) -> dict[int, str]:
+        self.pids |= {process.pid: process for process in self.native.processes()}
+        return {pid: str(pid) for pid in self.pids}
 
     def statuses(self, port: int, *, is_client: bool, tls: bool = False) -> dict[str, int]:
         counts: dict[str, int] = {}

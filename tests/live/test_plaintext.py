@@ -50,6 +50,22 @@ def test_who_is_gone_before_it_is_looked_at_is_what_it_was_forked_from(watch: Ca
     assert str(pid) in servers and "" not in servers
 
 
+def test_what_comes_while_names_are_asked_for_waits_for_the_next_report(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
+    port, pid = serve(PYTHON, HERE / "server.py")
+    watcher = watch()
+    truths = []
+
+    def names() -> dict[int, str]:
+        known = watcher.native.status().counters["transactions"]
+        truths.append(load(port, 1, 20))
+        until(lambda: watcher.native.status().counters["transactions"] >= known + 40)
+        return {}
+
+    assert not [row for row in watcher.native.report(names) if row.port == port]
+    watcher.check(port, truths[0])
+    assert {row.service for row in watcher.seen if row.port == port and not row.is_client} == {str(pid)}
+
+
 def test_a_paused_agent_sees_nothing_and_goes_on_later(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     port, _ = serve(PYTHON, HERE / "server.py")
     watcher = watch()

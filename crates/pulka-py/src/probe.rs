@@ -79,12 +79,12 @@ impl EdgeAgent {
         self.with(py, |agent| agent.reap())
     }
 
-    fn report(&self, py: Python<'_>, names: HashMap<u32, String>) -> Vec<EdgeRow> {
-        let rows = self.with(py, |agent| {
-            let series = agent.with_tracker(|tracker| tracker.red.take());
-            rows(series, |process| names.get(&process).cloned())
-        });
-        rows.into_iter().map(EdgeRow::of).collect()
+    /// Names are asked for once the counts are taken: whoever is in them was met before.
+    fn report(&self, py: Python<'_>, names: Bound<'_, PyAny>) -> PyResult<Vec<EdgeRow>> {
+        let series = self.with(py, |agent| agent.with_tracker(|tracker| tracker.red.take()));
+        let names: HashMap<u32, String> = names.call0()?.extract()?;
+        let rows = py.detach(|| rows(series, |process| names.get(&process).cloned()));
+        Ok(rows.into_iter().map(EdgeRow::of).collect())
     }
 
     fn opaque(&self, py: Python<'_>) -> Vec<(u32, &'static str, u64)> {

@@ -95,12 +95,15 @@ class Agent:
 
     def rows(self) -> "list[EdgeRow]":
         """What was counted since the last call."""
-        self.meet()
-        names = {pid: name.service for pid, name in self._names.items()}
+        rows = self._native.report(self._services)
         for pid in self._gone:
             self._names.pop(pid, None)
         self._gone = set(self._native.reap())
-        return self._native.report({0: UNKNOWN, **names})
+        return rows
+
+    def _services(self) -> dict[int, str]:
+        self.meet()
+        return {0: UNKNOWN, **{pid: name.service for pid, name in self._names.items()}}
 
     def services(self) -> dict[str, Service]:
         """The services known now, by name."""
@@ -116,8 +119,9 @@ class Agent:
 
     def counts(self) -> list[Count]:
         """Since the last call: connections that show nothing, by service and reason; what was left out, by reason."""
-        found = []
-        for pid, reason, value in self._native.opaque():
+        found, opaque = [], self._native.opaque()
+        self.meet()
+        for pid, reason, value in opaque:
             service = self._names[pid].service if pid in self._names else UNKNOWN
             found.append(Count(service, "pulka.connections.unreadable", "{connection}", {"pulka.reason": reason}, value))
         status = self._native.status()

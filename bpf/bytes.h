@@ -193,17 +193,13 @@ INLINE void tcp(struct __sk_buff *skb, struct bpf_sock *sk, u8 direction, struct
 		conn->cookie = bpf_get_socket_cookie(skb);
 	if (!conn->taken)
 		conn->tls = is_tls(skb, &view);
-	if (!is_new(conn, &view, direction)) {
-		dropped(DROP_RETRANSMIT);
+	if (!is_new(conn, &view, direction))
 		return;
-	}
 	if (!wanted(conn, set))
 		return;
 	u32 captured = allowance(conn, view.length, direction, set);
 	if (captured > PACKET_BYTES_MAX)
 		captured = PACKET_BYTES_MAX;
-	if (captured < view.length)
-		dropped(DROP_BUDGET);
 	conn->taken = conn->taken + captured < captured ? ~0U : conn->taken + captured;
 	struct head head = {
 		.kind = KIND_BYTES, .direction = direction, .role = conn->role, .conn = conn->cookie, .ts_ns = moment(skb, direction)

@@ -81,4 +81,5 @@ struct control {
 	u32 first_bytes; /* captured whole of a connection without a verdict */
 };
 
-enum drop { DROP_RING = 0, DROP_STORAGE = 1, DROP_HEADER = 2, DROP_COPY = 3, DROP_BUDGET = 4, DROP_RETRANSMIT = 5, DROP_COUNT = 8 };
+/* What is lost. Not the rest of a long message, which is passed over on purpose: user space knows what a gap costs. */
+enum drop { DROP_RING = 0, DROP_STORAGE = 1, DROP_COPY = 2, DROP_COUNT = 8 };

@@ -48,4 +48,14 @@ def test_the_page_on_the_edge_names_options_and_columns_that_exist() -> None:
     options = {option for parameter in capture.pcap.params for option in parameter.opts}
     assert set(re.findall(r"`(--[\w-]+)`", page)) <= options
     columns = {*capture._RED, *capture._TRANSACTIONS, *capture._CONNECTIONS}
-    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) <= columns
+    assert set(re.findall(r"^\| `(\w+)` \|", page[page.index("| column |") :], re.MULTILINE)) <= columns
+
+
+def test_the_page_on_the_edge_explains_every_reason_of_what_is_left_out() -> None:
+    from pulka.edge.agent import _LEFT_OUT
+
+    table = (DOCS / "edge.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
+    explained = re.findall(r"`([a-z]+_?[a-z_]*)`", "\n".join(line.split("|")[1] for line in table.splitlines()[2:]))
+    dropped = re.search(r"DROPS: .* = \[(.*)\]", (DOCS.parent / "crates/pulka-probe/src/probe.rs").read_text())
+    assert dropped is not None
+    assert sorted(explained) == sorted([*_LEFT_OUT, *re.findall(r"\w+", dropped.group(1))])

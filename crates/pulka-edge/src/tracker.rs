@@ -94,6 +94,7 @@ pub struct Counters {
     pub opened: u64,
     pub transactions: u64,
     pub pieces: u64,
+    /// Gaps that may have cost a message.
     pub gaps: u64,
     pub refused: u64,
     pub evicted: u64,
@@ -203,10 +204,7 @@ impl Tracked {
 fn feed<'a>(connection: &'a mut Connection, side: Side, at_ns: i64, tls: bool, gaps: &'a mut u64, out: &'a mut Vec<Transaction>) -> impl FnMut(flow::Event<'_>) + 'a {
     move |event| match event {
         flow::Event::Data(data) => connection.chunk(&Chunk { side, at_ns, tls, data }, out),
-        flow::Event::Gap(bytes) => {
-            *gaps += 1;
-            connection.gap(side, bytes, tls, out);
-        }
+        flow::Event::Gap(bytes) => *gaps += u64::from(connection.gap(side, bytes, tls, out)),
     }
 }
 

@@ -63,9 +63,9 @@ impl Connection {
         self.stream(chunk.tls).bytes(chunk.side, chunk.at_ns, chunk.data, out);
     }
 
-    /// `bytes` that `side` sent are missing here.
-    pub fn gap(&mut self, side: Side, bytes: u64, tls: bool, out: &mut Vec<Transaction>) {
-        self.stream(tls).gap(side, bytes, out);
+    /// `bytes` that `side` sent are missing here. Whether a message may be missing with them.
+    pub fn gap(&mut self, side: Side, bytes: u64, tls: bool, out: &mut Vec<Transaction>) -> bool {
+        self.stream(tls).gap(side, bytes, out)
     }
 
     /// `side` sends nothing any more (FIN).

@@ -112,21 +112,27 @@ impl Stream {
         }
     }
 
-    pub fn gap(&mut self, side: Side, bytes: u64, out: &mut Vec<Transaction>) {
+    /// Whether a message may be missing: not of a payload that is passed over anyway, nor where nothing is decoded.
+    pub fn gap(&mut self, side: Side, bytes: u64, out: &mut Vec<Transaction>) -> bool {
         match &mut self.state {
-            State::Opening(_) => self.open(Event::Gap { side, bytes }, out),
+            State::Opening(_) => {
+                self.open(Event::Gap { side, bytes }, out);
+                true
+            }
             State::Decoding(decoding) => {
                 let from = decoding.party(side);
                 let flow = &mut decoding.flows[from.index()];
                 flow.need = 0;
-                if !flow.buffer.gap(bytes) {
+                let costs = !flow.buffer.gap(bytes);
+                if costs {
                     decoding.decoder.gap(from, bytes, out);
                 }
                 if !decoding.flows[from.index()].buffer.skipping() {
                     self.drive(from, out);
                 }
+                costs
             }
-            State::Opaque(_) => {}
+            State::Opaque(_) => false,
         }
     }
 
@@ -186,7 +192,9 @@ impl Stream {
         for event in events {
             match event {
                 Event::Bytes { side, at_ns, data } => self.bytes(side, at_ns, &data, out),
-                Event::Gap { side, bytes } => self.gap(side, bytes, out),
+                Event::Gap { side, bytes } => {
+                    self.gap(side, bytes, out);
+                }
                 Event::End { side, at_ns } => self.end(side, at_ns, out),
             }
         }

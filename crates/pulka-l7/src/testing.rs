@@ -81,7 +81,9 @@ fn feed(mut connection: Connection, mut script: &[u8]) {
         let (data, after) = rest.split_at(length.min(rest.len()));
         let side = if control & 1 == 0 { Side::A } else { Side::B };
         match (control >> 1) & 7 {
-            6 => connection.gap(side, length as u64, false, &mut out),
+            6 => {
+                connection.gap(side, length as u64, false, &mut out);
+            }
             7 => connection.end(side, at_ns, &mut out),
             _ => connection.chunk(&Chunk { side, at_ns, tls: control & 16 != 0, data }, &mut out),
         }

@@ -72,7 +72,7 @@ pub struct Probe {
 /// Members of `struct control`.
 const CONTROLS: usize = 7;
 
-pub const DROPS: [&str; 6] = ["ring_full", "no_storage", "short_header", "copy_failed", "over_budget", "retransmit"];
+pub const DROPS: [&str; 3] = ["ring_full", "no_storage", "copy_failed"];
 
 impl Probe {
     /// Load and attach all features but those `without`. The agent's own process is left out of what is seen.
@@ -242,7 +242,7 @@ impl Probe {
         self.verdicts.insert(conn, verdict as u8, 0).map_err(map_error)
     }
 
-    /// Packets and records left out so far, by reason.
+    /// Packets and records that were lost so far, by reason.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         let count = |index: usize| self.drops.get(&(index as u32), 0).map_or(0, |values| values.iter().sum());
         DROPS.iter().enumerate().map(|(index, name)| (*name, count(index))).collect()

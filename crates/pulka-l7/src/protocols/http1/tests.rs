@@ -123,7 +123,9 @@ fn with_gaps(from_start: bool, script: &[(Side, Option<&[u8]>)]) -> Vec<String> 
     for (index, (side, data)) in script.iter().enumerate() {
         match data {
             Some(data) => connection.chunk(&Chunk { side: *side, at_ns: index as i64 * 1000, tls: false, data }, &mut out),
-            None => connection.gap(*side, 1000, false, &mut out),
+            None => {
+                connection.gap(*side, 1000, false, &mut out);
+            }
         }
     }
     connection.close(99_000, &mut out);
@@ -142,6 +144,20 @@ fn gaps_within_a_body_are_harmless_and_others_cost_one_message() {
     let request: Vec<(Side, Option<&[u8]>)> =
         [(A, Some(GET)), (B, Some(&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..])), (A, None), (B, Some(b"HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\n"))].into_iter().chain(next).collect();
     assert_eq!(with_gaps(true, &request), ["GET /orders/* 200", "_OTHER 201", "GET /b 404"]);
+}
+
+#[test]
+fn only_a_gap_outside_of_a_body_may_cost_a_message() {
+    let mut connection = Connection::new(Transport::Stream, Some(Side::A), true, Limits::DEFAULT);
+    let mut out = Vec::new();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1005\r\n\r\nhe";
+    for (side, data) in [(Side::A, GET), (Side::B, &answer[..])] {
+        connection.chunk(&Chunk { side, at_ns: 0, tls: false, data }, &mut out);
+    }
+    assert!(!connection.gap(Side::B, 1000, false, &mut out)); // of a body of which 1,003 bytes are to come
+    assert!(connection.gap(Side::B, 4, false, &mut out));
+    connection.close(0, &mut out);
+    assert!(!connection.gap(Side::B, 1, false, &mut out));
 }
 
 #[test]

@@ -60,6 +60,15 @@ def test_the_library_within_node(watch: Callable[..., Watcher], serve: Callable[
     proven("tls", "OpenSSL", f"within Node.js {version('node', '--version')}", truth.count, "server")
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_a_library_is_found_although_its_connection_is_over(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files) -> None:
+    port, _ = serve(PYTHON, HERE / "server.py", *certificate, "--threads")
+    watcher = watch(poll_ms=2000)
+    ask = f"https.get({{ port: {port}, path: '/orders/1', agent: false, rejectUnauthorized: false }}, answer => answer.resume().on('end', () => console.log(0)))"
+    serve("node", "-e", f"{ask}; setInterval(() => {{}}, 1000)")  # says a number once it has its answer
+    until(lambda: [path for path, functions, _ in watcher.native.libraries() if path.endswith("/node") and functions], watcher.native.libraries, 10)
+
+
 @pytest.mark.skipif(shutil.which("gnutls-serv") is None or shutil.which("wget") is None, reason="needs gnutls-bin and wget")
 def test_gnutls_on_both_ends(watch: Callable[..., Watcher], certificate: Files, tmp_path: Path) -> None:
     """A connection per request: gnutls-serv answers and closes. Debian's wget is linked with GnuTLS."""

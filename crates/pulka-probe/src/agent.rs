@@ -70,8 +70,9 @@ struct Inner {
     resolvers: Vec<Conn>,
     sessions: Sessions,
     targets: Targets,
-    /// Connections whose process is to be looked at for a TLS library.
+    /// Connections whose process is to be looked at for a TLS library, and such processes.
     encrypted: HashSet<u64>,
+    encrypting: HashSet<u32>,
     unowned: usize,
     records: u64,
     bytes: u64,
@@ -104,6 +105,7 @@ impl Agent {
             sessions: Sessions::default(),
             targets: Targets::default(),
             encrypted: HashSet::new(),
+            encrypting: HashSet::new(),
             unowned: 0,
             records: 0,
             bytes: 0,
@@ -240,6 +242,9 @@ impl Inner {
             }
             Record::Close(conn) => {
                 let facts = self.facts(&conn);
+                if self.encrypted.remove(&conn.conn) {
+                    self.encrypting.insert(facts.process); // its connections may all be over before they are looked at
+                }
                 self.tracker.learn(conn.conn, facts);
                 self.tracker.close(conn.conn, self.clock.unix_ns(conn.ts_ns));
             }
@@ -269,18 +274,18 @@ impl Inner {
 
     /// Connections that turned out to be encrypted: their processes' libraries are probed from now on.
     fn look_for_tls(&mut self) {
-        if self.encrypted.is_empty() || self.probe.features()[feature::TLS].answer != Answer::Yes {
-            return self.encrypted.clear();
-        }
-        let (tracker, targets, probe) = (&self.tracker, &mut self.targets, &mut self.probe);
+        let (tracker, targets, probe, encrypting) = (&self.tracker, &mut self.targets, &mut self.probe, &mut self.encrypting);
         self.encrypted.retain(|conn| match tracker.process(*conn) {
             Some(0) => true, // its process will be known soon
-            Some(pid) => {
-                targets.visit(pid, |path, points| probe.attach_tls(path, points));
+            known => {
+                encrypting.extend(known);
                 false
             }
-            None => false,
         });
+        let is_on = probe.features()[feature::TLS].answer == Answer::Yes;
+        for pid in encrypting.drain().filter(|pid| is_on && *pid != 0) {
+            targets.visit(pid, |path, points| probe.attach_tls(path, points));
+        }
     }
 
     /// A server's end belongs to who listens where nothing tells the process that serves it.

@@ -57,14 +57,28 @@ INLINE u64 go_conn(u64 session)
 	return cookie_of(descriptor);
 }
 
-INLINE void go_tell(u64 session, u64 buffer, s64 length, u8 direction, struct control *set)
+/* Containers of one image have its files on mounts of their own, so that one file looks like several (overlayfs since Linux 6.8), and each process of
+ * it hits the probes of all of them. What is remembered at an entry and told of at a return is told of once; what is told of at its entry, by one probe. */
+INLINE int is_told_twice(struct session *session, u32 probe)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct mm_struct *memory = 0;
+	FOLLOW(memory, task, mm);
+	if (session->memory != (u64)memory) {
+		session->memory = (u64)memory;
+		session->probe = probe;
+	}
+	return session->probe != probe;
+}
+
+INLINE void go_tell(u64 session, u64 buffer, s64 length, u8 direction, u32 probe, struct control *set)
 {
 	if (length <= 0 || length > 1 << 30)
 		return;
 	u64 conn = go_conn(session);
 	struct session_key key = { .session = session, .tgid = bpf_get_current_pid_tgid() >> 32 };
 	struct session *known = session_of(&key);
-	if (!conn || !known)
+	if (!conn || !known || (direction == EGRESS && is_told_twice(known, probe)))
 		return;
 	told(known, &key, conn, direction, buffer, length, set);
 }
@@ -73,7 +87,7 @@ SEC("uprobe") int go_write(struct registers *registers)
 {
 	struct control *set = control();
 	if (set && !set->paused)
-		go_tell(registers->ax, registers->bx, registers->cx, EGRESS, set);
+		go_tell(registers->ax, registers->bx, registers->cx, EGRESS, bpf_get_attach_cookie(registers), set);
 	return 0;
 }
 
@@ -97,6 +111,6 @@ SEC("uprobe") int go_read_return(struct registers *registers)
 		return 0;
 	struct go_call call = *found;
 	bpf_map_delete_elem(&go_reads, &own);
-	go_tell(call.session, call.buffer, registers->ax, INGRESS, set);
+	go_tell(call.session, call.buffer, registers->ax, INGRESS, 0, set);
 	return 0;
 }

@@ -54,7 +54,8 @@ struct session {
 	u64 conn;
 	u32 sequence[2];
 	u32 uses_sockets; /* a socket was used within a call: the thread's other sockets say nothing about it */
-	u32 unused;
+	u32 probe;        /* of a function that is probed more than once, the one that tells, as long as the process is the same one */
+	u64 memory;
 };
 
 struct {

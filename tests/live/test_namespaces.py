@@ -3,20 +3,50 @@
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.live.conftest import HERE, Truth, Watcher, load
 from tests.live.namespaces import namespace
-from tests.live.servers import program
+from tests.live.servers import build, program
 from tests.processes import free_port
 from tests.waiting import until
 
 Files = tuple[Path, Path]
+GO_CLIENT = """
+package main
 
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+)
+
+func main() {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for request := 0; request < 101; request++ {
+		answer, err := client.Get("https://127.0.0.1:" + os.Args[1] + "/orders/1")
+		if err != nil {
+			panic(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		if request == 0 {
+			client.CloseIdleConnections() // what waits for an answer while its function is probed is not told of
+			fmt.Println("ready")
+			os.Stdin.Read(make([]byte, 1))
+		}
+	}
+}
+"""
 
 def test_a_network_namespace(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]]) -> None:
     with namespace("pulka-net") as inside:
@@ -50,8 +80,9 @@ def test_a_library_that_only_another_mount_namespace_has(watch: Callable[..., Wa
     try:
 
         def is_known() -> bool:
-            """The first connection makes it so."""
-            subprocess.run([program("curl"), "-sk", f"https://127.0.0.1:{port}/orders/1"], capture_output=True, check=False)
+            """A handshake makes it so."""
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as plain, ssl._create_unverified_context().wrap_socket(plain):
+                pass
             return any(path == f"{hidden}/libssl.so.3" for path, _functions, _trouble in watcher.native.libraries())
 
         until(is_known)
@@ -64,6 +95,40 @@ def test_a_library_that_only_another_mount_namespace_has(watch: Callable[..., Wa
     finally:
         running.terminate()
         running.wait(20)
+
+
+@pytest.mark.slow  # Go compiles its standard library the first time
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
+def test_one_file_on_two_mounts(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
+    """Two containers of one image: each process is told of once, although the kernel has one file and so runs the probes of both."""
+    image, empty = tmp_path / "image", tmp_path / "empty"
+    mounts = [tmp_path / "one", tmp_path / "two"]
+    for directory in (image, empty, *mounts):
+        directory.mkdir()
+    (tmp_path / "client.go").write_text(GO_CLIENT)
+    build("go", "build", "-o", image / "client", tmp_path / "client.go", env=os.environ | {"GO111MODULE": "off", "GOTOOLCHAIN": "local"})
+    port, _ = serve(sys.executable, HERE / "server.py", *certificate, "--threads")
+    watcher = watch()
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for mount in mounts:
+            subprocess.run([program("mount"), "-t", "overlay", "overlay", "-o", f"lowerdir={image}:{empty}", mount], check=True)
+            running.append(subprocess.Popen([mount / "client", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        for client in running:
+            assert client.stdout is not None and client.stdout.readline() == b"ready\n"
+        until(lambda: len([path for path, functions, _ in watcher.native.libraries() if path.endswith("/client") and functions]) == 2, watcher.native.libraries)
+        watcher.collect()
+        watcher.seen.clear()
+        for client in running:
+            client.communicate(b"\n", timeout=60)
+        truth = Truth({"200": 200}, 0)
+        assert watcher.settle(port, truth, is_client=True, tls=True) == truth.statuses
+    finally:
+        for client in running:
+            client.kill()
+            client.wait()
+        for mount in mounts:
+            subprocess.run([program("umount"), "--lazy", mount], check=False)  # what is probed is held
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/sys/kernel/ns_last_pid"), reason="needs checkpoint/restore in the kernel")

@@ -41,7 +41,7 @@ pub struct Point {
     pub function: &'static str,
     pub kind: Kind,
     pub offset: u64,
-    /// `bpf/tls.h`: whether it writes, and how it tells the number of bytes.
+    /// `bpf/tls.h`: whether it writes, and how it tells the number of bytes. `bpf/go.h`: a number of the file.
     pub cookie: u64,
     /// The kernel emulates the instruction there.
     pub cheap: bool,

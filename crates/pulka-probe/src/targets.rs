@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
 
-use crate::library::{Point, points};
+use crate::library::{Kind, Point, points};
 
 /// A file, by what the kernel tells files apart by.
 pub type FileId = (String, u64);
@@ -25,6 +25,7 @@ pub struct Target {
 pub struct Targets {
     visited: HashSet<u32>,
     files: HashMap<FileId, Target>,
+    numbered: u64,
 }
 
 /// Processes and files remembered; beyond it what is known is dropped and looked up again, but for files that are probed.
@@ -72,7 +73,9 @@ impl Targets {
         if self.files.contains_key(&id) {
             return;
         }
-        let found = points(local);
+        let mut found = points(local);
+        self.numbered += 1;
+        found.iter_mut().filter(|point| point.kind == Kind::GoWrite).for_each(|point| point.cookie = self.numbered);
         let attached = if found.is_empty() { Err("no known TLS functions among its symbols".to_owned()) } else { attach(local, &found) };
         let (points, trouble) = attached.map_or_else(|why| (Vec::new(), why), |()| (found, String::new()));
         self.files.insert(id, Target { path, points, trouble });

@@ -60,7 +60,6 @@ pub enum Verdict {
 
 pub struct Probe {
     ebpf: Ebpf,
-    btf: Btf,
     features: Vec<Feature>,
     links: Vec<Vec<Box<dyn Any + Send + Sync>>>,
     controls: Array<MapData, [u32; CONTROLS]>,
@@ -77,13 +76,13 @@ pub const DROPS: [&str; 3] = ["ring_full", "no_storage", "copy_failed"];
 impl Probe {
     /// Load and attach all features but those `without`. The agent's own process is left out of what is seen.
     pub fn attach(object: &[u8], limits: Limits, without: &[String]) -> Result<Probe, Error> {
-        let mut probe = Probe::load(object, limits)?;
+        let (mut probe, btf) = Probe::load(object, limits)?;
         for index in 0..probe.features.len() {
             let name = probe.features[index].name;
             probe.features[index].answer = if without.iter().any(|other| other == name) {
                 Answer::No("switched off by edge_without".to_owned())
             } else {
-                probe.start(index)
+                probe.start(index, &btf)
             };
         }
         match probe.features.iter().find(|feature| feature.required && feature.answer != Answer::Yes) {
@@ -97,10 +96,10 @@ impl Probe {
 
     /// What would work here: every program is loaded, none attached.
     pub fn examine(object: &[u8]) -> Result<Vec<Feature>, Error> {
-        let mut probe = Probe::load(object, Limits::default())?;
+        let (mut probe, btf) = Probe::load(object, Limits::default())?;
         for index in 0..probe.features.len() {
             let (programs, needs) = (probe.features[index].programs, probe.features[index].needs);
-            let tried = programs.iter().try_for_each(|program| probe.load_program(program));
+            let tried = programs.iter().try_for_each(|program| probe.load_program(program, &btf));
             let answer = tried.map_or_else(|error| answer_of(&error, needs), |()| Answer::Yes);
             probe.features[index].answer = probe.forbidden(index).unwrap_or(answer);
         }
@@ -110,7 +109,8 @@ impl Probe {
         Ok(probe.features)
     }
 
-    fn load(object: &[u8], limits: Limits) -> Result<Probe, Error> {
+    /// The kernel's types go once the programs are loaded: they take megabytes.
+    fn load(object: &[u8], limits: Limits) -> Result<(Probe, Btf), Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Missing(format!("bytes needs a kernel with BTF ({})", describe(&error))))?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -126,7 +126,7 @@ impl Probe {
         let drops = PerCpuArray::try_from(taken(&mut ebpf, "drops")?).map_err(map_error)?;
         let features = feature::all();
         let links = features.iter().map(|_| Vec::new()).collect();
-        Ok(Probe { ebpf, btf, features, links, controls, control, verdicts, drops })
+        Ok((Probe { ebpf, features, links, controls, control, verdicts, drops }, btf))
     }
 
     /// Why a feature must not be used although its programs may load.
@@ -144,14 +144,14 @@ impl Probe {
         (self.features[feature::OWNER].answer != Answer::Yes).then_some(Answer::No("needs the feature owner, which tells the socket of a session".to_owned()))
     }
 
-    fn start(&mut self, index: usize) -> Answer {
+    fn start(&mut self, index: usize, btf: &Btf) -> Answer {
         if let Some(no) = self.forbidden(index) {
             return no;
         }
         let (programs, needs) = (self.features[index].programs, self.features[index].needs);
         let mut links = Vec::new();
         for program in programs {
-            let attached = self.load_program(program).and_then(|()| self.attach_program(program));
+            let attached = self.load_program(program, btf).and_then(|()| self.attach_program(program));
             match attached {
                 Ok(link) => links.extend(link),
                 Err(error) => return answer_of(&error, needs),
@@ -161,8 +161,7 @@ impl Probe {
         Answer::Yes
     }
 
-    fn load_program(&mut self, name: &str) -> Result<(), ProgramError> {
-        let btf = &self.btf;
+    fn load_program(&mut self, name: &str, btf: &Btf) -> Result<(), ProgramError> {
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         match name {
             "tls_enter" | "tls_exit" | "go_write" | "go_read" | "go_read_return" | "rust_chunk" | "rust_consume" => <&mut UProbe>::try_from(program)?.load(),

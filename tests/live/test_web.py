@@ -11,6 +11,7 @@ import pytest
 from tests.live.conftest import Truth
 from tests.live.servers import Observer, Red, program, proven, server, version, watched
 from tests.processes import free_port
+from tests.waiting import latest
 
 Files = tuple[Path, Path]
 
@@ -39,7 +40,8 @@ def h2load(*options: str, home: Path, port: int, scheme: str = "http", requests:
     done = subprocess.run([program("h2load", "nghttp2-client"), "-n", str(requests), *options, *paths], capture_output=True, text=True, check=True, timeout=120)
     total = re.search(r"(\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", done.stdout)
     assert total and total.group(2) == str(requests), done.stdout
-    truth = Truth(dict(Counter(log.read_text().split())), 0)
+    told = latest(lambda: log.read_text().split(), lambda lines: len(lines) >= requests, 5)  # nginx tells of the last one after h2load has it
+    truth = Truth(dict(Counter(told)), 0)
     assert truth.count == requests
     return truth
 

@@ -9,13 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.live.conftest import HERE, Truth, Watcher, load
+from tests.live.conftest import HERE, WAYS, Truth, Watcher, load
 from tests.live.servers import build, program, proven, server, version
 from tests.processes import free_port
 from tests.waiting import until
 
 PYTHON = sys.executable
 Files = tuple[Path, Path]
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def watch(request: pytest.FixtureRequest, watch: Callable[..., Watcher]) -> Callable[..., Watcher]:
+    """Every library is seen in either way."""
+    return lambda: watch(without=request.param)
 
 
 GO = ["1.21.13", "1.22.12", "1.23.12", "1.24.9", "1.25.4", "1.26.8"]

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import ssl
 import statistics
 import subprocess
@@ -117,34 +118,37 @@ def by_either_way(agent: Agent, measure: Callable[[], float], rounds: int) -> di
     return {way: statistics.median(times) for way, times in added.items()}
 
 
-def attach_and_detach(library: str, rounds: int) -> dict[str, tuple[float, float]]:
-    """(median to attach, median to detach) the probes of a library, ms, by each way."""
+def attach_and_detach(libraries: list[Path], rounds: int) -> dict[str, tuple[float, float]]:
+    """(median to attach, median to detach) the probes of libraries, ms, by each way."""
     build = ["cargo", "build", "--release", "--locked", "-q", "-p", "pulka-probe", "--example", "probes", "--message-format", "json-render-diagnostics"]
     messages = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     program = next(path for line in messages if (path := json.loads(line).get("executable")))
-    said = subprocess.run([program, ROOT / "src/pulka/edge/bpf/edge.bpf.o", library, str(rounds)], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([program, ROOT / "src/pulka/edge/bpf/edge.bpf.o", str(rounds), *libraries], check=True, capture_output=True, text=True).stdout
     lines = [line.split() for line in said.splitlines()]
     times = {way: [(float(attach), float(detach)) for name, attach, detach in lines if name == way] for way in WAYS}
     return {way: (statistics.median(a for a, _ in pairs), statistics.median(d for _, d in pairs)) for way, pairs in times.items()}
 
 
-def own_library() -> str:
-    """Where the OpenSSL is that Python's ssl has loaded."""
-    return next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libssl" in line)
+def copies_of_openssl(directory: Path, count: int) -> list[Path]:
+    """The library that Python's ssl has loaded, as so many files."""
+    library = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libssl" in line)
+    return [Path(shutil.copy(library, directory / f"libssl-{number}.so")) for number in range(count)]
 
 
-def ways_of_tls(agent: Agent, measure: Callable[[], float], rounds: int) -> list[list[object]]:
+def ways_of_tls(agent: Agent, measure: Callable[[], float], rounds: int, libraries: list[Path]) -> list[list[object]]:
     """Rows: what, by uprobe_multi, by perf events, the ratio."""
-    times, added = attach_and_detach(own_library(), rounds), by_either_way(agent, measure, rounds)
+    rows: list[list[object]] = []
 
-    def row(what: str, unit: str, by: dict[str, float], digits: int) -> list[object]:
-        return [what, *(f"{by[way]:,.{digits}f} {unit}" for way in WAYS), f"{by['multi'] / by['perf']:.2f}"]
+    def row(what: str, unit: str, by: dict[str, float]) -> None:
+        rows.append([what, *(f"{by[way]:,.0f} {unit}" for way in WAYS), f"{by['multi'] / by['perf']:.2f}"])
+        print(rows[-1], file=sys.stderr, flush=True)
 
-    return [
-        row(f"probes of {ssl.OPENSSL_VERSION}: attach", "ms", {way: attach for way, (attach, _) in times.items()}, 1),
-        row("the same: detach", "ms", {way: detach for way, (_, detach) in times.items()}, 1),
-        row("SSL_write and SSL_read of 200 bytes, added", "ns", added, 0),
-    ]
+    for some in (libraries[:1], libraries):
+        times = attach_and_detach(some, rounds)
+        row(f"attach the probes of {len(some)} files of {ssl.OPENSSL_VERSION}", "ms", {way: attach for way, (attach, _) in times.items()})
+        row("detach them", "ms", {way: detach for way, (_, detach) in times.items()})
+    row("SSL_write and SSL_read of 200 bytes, added", "ns", by_either_way(agent, measure, rounds))
+    return rows
 
 
 def agent_at_rate(program: Path, rate: int, seconds: float) -> tuple[float, float, float]:
@@ -209,7 +213,8 @@ def main() -> None:
         row("an unrelated system call", lambda: number(program, "syscalls", 2_000_000), "0")
         row("SSL_write and SSL_read of 200 bytes", pairs_of_tls, "≤ 4,000 ns")
         print(markdown("What the agent adds", ["what", "without", "with", "difference", "goal"], rows))
-        print(markdown("TLS by either way", ["what", "by uprobe_multi", "by perf events", "ratio"], ways_of_tls(agent, pairs_of_tls, given.rounds)))
+        ways = ways_of_tls(agent, pairs_of_tls, given.rounds, copies_of_openssl(directory, 8))
+        print(markdown("TLS by either way", ["what", "by uprobe_multi", "by perf events", "ratio"], ways))
         made, client, server, drops = seen_of_made(agent, program, given.rate, given.seconds / 2)
         share, resident, rate = agent_at_rate(program, given.rate, given.seconds)
         rows = [

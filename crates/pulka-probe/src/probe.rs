@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::thread;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
@@ -79,6 +80,8 @@ pub struct Probe {
 
 /// Members of `struct control`.
 const CONTROLS: usize = 7;
+
+const RELEASE_STACK_BYTES: usize = 64 << 10;
 
 const OFF: &str = "switched off by edge_without";
 
@@ -253,12 +256,12 @@ impl Probe {
 
     /// Detach a feature for good, and keep the reason.
     pub fn detach(&mut self, index: usize, reason: &str) {
-        self.links[index].clear();
+        release(std::mem::take(&mut self.links[index]));
         self.features[index].answer = Answer::No(reason.to_owned());
     }
 
     pub fn detach_all(&mut self) {
-        self.links.iter_mut().for_each(Vec::clear);
+        release(self.links.iter_mut().flat_map(std::mem::take).collect());
     }
 
     /// The reader's end; there is one.
@@ -314,6 +317,15 @@ impl Probe {
         file.read_to_end(bytes).ok()?;
         Some(())
     }
+}
+
+/// All at once: for each uprobe the kernel waits until nobody can be within it any more, and those who wait at the same time wait once.
+fn release(links: Vec<Link>) {
+    thread::scope(|scope| {
+        for link in links {
+            let _ = thread::Builder::new().stack_size(RELEASE_STACK_BYTES).spawn_scoped(scope, move || drop(link)); // without a thread it is dropped here
+        }
+    });
 }
 
 fn taken(ebpf: &mut Ebpf, name: &str) -> Result<Map, Error> {

@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 3
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup bpf test-live demo up test test-rust test-python test-slow check bench wheel lock docs fuzz clean
+.PHONY: help setup bpf test-live demo up test build-all rust test-rust test-python test-slow check bench wheel lock docs fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,10 @@ $(BIN)/.synced: requirements.lock | $(UV)
 	@printf '#!/bin/sh\nPYTHONPATH=%s exec %s -m pulka "$$@"\n' "$(CURDIR)/src" "$(CURDIR)/$(BIN)/python" > $(BIN)/pulka && chmod +x $(BIN)/pulka
 	@touch $@
 
-$(NATIVE): $(RUST)
+rust:
 	@command -v cargo >/dev/null || { echo "Pulka's core is Rust: install a Rust toolchain (1.91 or newer) so that cargo is on PATH"; exit 1; }
+
+$(NATIVE): $(RUST) | rust
 	cargo build --release --locked -p pulka-py
 	cp $(CARGO_TARGET_DIR)/release/lib_native.so $@.new && mv $@.new $@
 
@@ -44,9 +46,12 @@ demo: setup ## start the lake and a small shop of services that feed it
 up: setup ## start the lake
 	$(BIN)/python -m pulka up
 
-test: setup test-rust test-python ## everything that runs in minutes
+test: build-all setup test-rust test-python ## everything that runs in minutes
 
 CRATES := -p pulka-core -p pulka-edge -p pulka-l7 -p pulka-probe -p pulka-py
+
+build-all: | rust # the core beside its tests: one after the other, a CPU would be idle for the last crates of each
+	cargo build --release --locked --lib --tests $(CRATES)
 
 test-rust: # with the same examples each time, so that one commit has one verdict
 	PROPTEST_RNG_SEED=1 cargo test --release --locked -q --tests $(CRATES)

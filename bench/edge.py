@@ -7,6 +7,8 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
+import ssl
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from table import markdown
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+WAYS = {"multi": "", "perf": "uprobe_multi"}  # and what is left off for it
 ENV = os.environ | {"PYTHONPATH": str(ROOT / "src")}
 AGENT = """
 import json, os, sys
@@ -102,6 +105,50 @@ def interleaved(agent: Agent, measure: Callable[[], float], rounds: int, without
     return statistics.median(off), statistics.median(on), statistics.median([b - a for a, b in zip(off, on, strict=True)])
 
 
+def by_either_way(agent: Agent, measure: Callable[[], float], rounds: int) -> dict[str, float]:
+    """Median of what is added by probes of each way, ns; each round measures without any, and with both ways."""
+    added: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        off = measure()
+        for way, without in WAYS.items():
+            with agent.attached(without):
+                added[way].append(measure() - off)
+    return {way: statistics.median(times) for way, times in added.items()}
+
+
+def attach_and_detach(libraries: list[Path], rounds: int) -> dict[str, tuple[float, float]]:
+    """(median to attach, median to detach) the probes of libraries, ms, by each way."""
+    build = ["cargo", "build", "--release", "--locked", "-q", "-p", "pulka-probe", "--example", "probes", "--message-format", "json-render-diagnostics"]
+    messages = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    program = next(path for line in messages if (path := json.loads(line).get("executable")))
+    said = subprocess.run([program, ROOT / "src/pulka/edge/bpf/edge.bpf.o", str(rounds), *libraries], check=True, capture_output=True, text=True).stdout
+    lines = [line.split() for line in said.splitlines()]
+    times = {way: [(float(attach), float(detach)) for name, attach, detach in lines if name == way] for way in WAYS}
+    return {way: (statistics.median(a for a, _ in pairs), statistics.median(d for _, d in pairs)) for way, pairs in times.items()}
+
+
+def copies_of_openssl(directory: Path, count: int) -> list[Path]:
+    """The library that Python's ssl has loaded, as so many files."""
+    library = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libssl" in line)
+    return [Path(shutil.copy(library, directory / f"libssl-{number}.so")) for number in range(count)]
+
+
+def ways_of_tls(agent: Agent, measure: Callable[[], float], rounds: int, libraries: list[Path]) -> list[list[object]]:
+    """Rows: what, by uprobe_multi, by perf events, the ratio."""
+    rows: list[list[object]] = []
+
+    def row(what: str, unit: str, by: dict[str, float]) -> None:
+        rows.append([what, *(f"{by[way]:,.0f} {unit}" for way in WAYS), f"{by['multi'] / by['perf']:.2f}"])
+        print(rows[-1], file=sys.stderr, flush=True)
+
+    for some in (libraries[:1], libraries):
+        times = attach_and_detach(some, rounds)
+        row(f"attach the probes of {len(some)} files of {ssl.OPENSSL_VERSION}", "ms", {way: attach for way, (attach, _) in times.items()})
+        row("detach them", "ms", {way: detach for way, (_, detach) in times.items()})
+    row("SSL_write and SSL_read of 200 bytes, added", "ns", by_either_way(agent, measure, rounds))
+    return rows
+
+
 def agent_at_rate(program: Path, rate: int, seconds: float) -> tuple[float, float, float]:
     """(CPU of `pulka edge run` as a share of one core, resident MB, requests a second) under a fixed rate."""
     with tempfile.TemporaryDirectory() as state:
@@ -151,6 +198,9 @@ def main() -> None:
         stack.enter_context(running(sys.executable, "-c", "import socket, ssl, time; s = socket.create_server(('127.0.0.1', 0)); time.sleep(1e6)"))
         rows: list[list[object]] = []
 
+        def pairs_of_tls() -> float:
+            return number(sys.executable, HERE / "edge_tls.py", cert, key, 30_000)
+
         def row(what: str, measure: Callable[[], float], goal: str, without: str = "") -> None:
             off, on, added = interleaved(agent, measure, given.rounds, without)
             rows.append([what, f"{off:,.0f} ns", f"{on:,.0f} ns", f"{added:+,.0f} ns", goal])
@@ -159,8 +209,10 @@ def main() -> None:
         row("HTTP/1 request and response on loopback, both ends", lambda: steady(program, "pingpong", 20_000), "≤ 2,000 ns")
         row("the same, without the features owner and tls", lambda: steady(program, "pingpong", 20_000), "", "owner tls")
         row("an unrelated system call", lambda: number(program, "syscalls", 2_000_000), "0")
-        row("SSL_write and SSL_read of 200 bytes", lambda: number(sys.executable, HERE / "edge_tls.py", cert, key, 30_000), "≤ 4,000 ns")
+        row("SSL_write and SSL_read of 200 bytes", pairs_of_tls, "≤ 4,000 ns")
         print(markdown("What the agent adds", ["what", "without", "with", "difference", "goal"], rows))
+        ways = ways_of_tls(agent, pairs_of_tls, given.rounds, copies_of_openssl(directory, 8))
+        print(markdown("TLS by either way", ["what", "by uprobe_multi", "by perf events", "ratio"], ways))
         made, client, server, drops = seen_of_made(agent, program, given.rate, given.seconds / 2)
         share, resident, rate = agent_at_rate(program, given.rate, given.seconds)
         rows = [

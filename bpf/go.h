@@ -85,6 +85,7 @@ INLINE void go_tell(u64 session, u64 buffer, s64 length, u8 direction, u32 probe
 
 SEC("uprobe") int go_write(struct registers *registers)
 {
+	OWN_STACK;
 	struct control *set = control();
 	if (set && !set->paused)
 		go_tell(registers->ax, registers->bx, registers->cx, EGRESS, bpf_get_attach_cookie(registers), set);
@@ -93,6 +94,7 @@ SEC("uprobe") int go_write(struct registers *registers)
 
 SEC("uprobe") int go_read(struct registers *registers)
 {
+	OWN_STACK;
 	struct control *set = control();
 	if (!set || set->paused)
 		return 0;
@@ -104,6 +106,7 @@ SEC("uprobe") int go_read(struct registers *registers)
 
 SEC("uprobe") int go_read_return(struct registers *registers)
 {
+	OWN_STACK;
 	struct control *set = control();
 	struct goroutine own = { .g = registers->r14, .tgid = bpf_get_current_pid_tgid() >> 32 };
 	struct go_call *found = bpf_map_lookup_elem(&go_reads, &own);

@@ -18,6 +18,11 @@ struct registers {
  * pointer to the session. */
 enum { TLS_WRITES = 1, TLS_RETURNS = 0, TLS_FOURTH = 2, TLS_FIFTH = 4, TLS_RUST = 6, TLS_TOLD = 6, TLS_TABLE = 8, TLS_INDIRECT = 16 };
 
+/* Since Linux 6.13 a program of this type whose stack is 64 bytes or more gets one per CPU, which holds for kprobes only: a uprobe may be preempted, and
+ * the next one on that CPU writes over it (a kernel that panics under TLS load). A program with a tail call keeps its own. This one is never
+ * reached, and the verifier takes it out again. */
+#define OWN_STACK __asm__ volatile("r0 = 0\n if r0 == 0 goto +1\n call 12" ::: "r0")
+
 struct buffer {
 	u64 data;
 	u64 length;
@@ -309,6 +314,7 @@ INLINE struct thread *end_call(u64 id)
 
 SEC("uprobe") int tls_enter(struct registers *registers)
 {
+	OWN_STACK;
 	struct control *set = control();
 	u64 id = bpf_get_current_pid_tgid();
 	if (!set || set->paused || id >> 32 == set->self_tgid)
@@ -332,6 +338,7 @@ SEC("uprobe") int tls_enter(struct registers *registers)
 
 SEC("uretprobe") int tls_exit(struct registers *registers)
 {
+	OWN_STACK;
 	u64 id = bpf_get_current_pid_tgid();
 	struct thread *thread = end_call(id);
 	struct control *set = control();
@@ -358,6 +365,7 @@ SEC("uretprobe") int tls_exit(struct registers *registers)
  * told how much of it was taken. */
 SEC("uretprobe") int rust_chunk(struct registers *registers)
 {
+	OWN_STACK;
 	u64 id = bpf_get_current_pid_tgid();
 	struct control *set = control();
 	u64 buffer = 0;
@@ -375,6 +383,7 @@ SEC("uretprobe") int rust_chunk(struct registers *registers)
 
 SEC("uprobe") int rust_consume(struct registers *registers)
 {
+	OWN_STACK;
 	u64 id = bpf_get_current_pid_tgid();
 	struct thread *thread = end_call(id);
 	struct control *set = control();

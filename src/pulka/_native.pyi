@@ -247,6 +247,8 @@ class EdgeFeature:
     required: bool
     works: bool | None
     reason: str
+    way: str
+    """Where it works by one of several ways: by which, and why not by the better one."""
 
 @final
 class EdgeProcess:

@@ -123,7 +123,7 @@ def _parameters() -> tuple[Parameter, ...]:
         p("edge_idle_s", 300.0, "How long a silent connection is followed.", 1),
         p("edge_poll_ms", 50, "How long records may wait for it in the kernel.", 1),
         p("edge_cpu_share", 0.2, "Share of one core that one of its features may take in the kernel before it is detached.", 0.001),
-        p("edge_without", "", "Features of `pulka edge doctor` that are left off, separated by blanks."),
+        p("edge_without", "", "Features of `pulka edge doctor` that are left off, separated by blanks; `uprobe_multi`: TLS is probed by perf events, the older way."),
         p("log_level", "info", "What Pulka says of itself on stderr: debug, info, warning, error."),
     )
 

@@ -33,7 +33,9 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(length := int(self.headers["Content-Length"]))
+                if len(body) < length:
+                    return  # the sender was killed while it sent
                 if receiver.failing:
                     receiver.failing -= 1
                     self.send_error(503)

@@ -41,6 +41,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
+# TLS libraries are probed by `uprobe_multi`, and where the kernel does not have it by perf events.
+WAYS = {"multi": (), "perf": ("uprobe_multi",)}
+
+
 @dataclass
 class Truth:
     statuses: dict[str, int]

@@ -1,6 +1,7 @@
 """What BPF programs and links the kernel has now, by the bpf system call: ids do not repeat, so sets of them can be compared."""
 
 import ctypes
+import os
 import re
 import struct
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.waiting import latest
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSCALL = 321
 _PROG_NEXT, _LINK_NEXT, _PROG_FD, _INFO = 11, 31, 13, 15
+_INFO_BYTES = 224
 
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
@@ -46,6 +48,18 @@ def held(pid: int | str) -> tuple[set[int], set[int]]:
 def are_gone(held: tuple[set[int], set[int]]) -> bool:
     """Whether none of these (programs, links) is left; the kernel frees them a moment after their last user."""
     return not latest(lambda: held[0] & programs() | held[1] & links(), lambda left: not left, 10)
+
+
+def machine_code(program: int) -> tuple[str, bytes]:
+    """(name, what the kernel runs) of a program; x86-64."""
+    descriptor, _ = _bpf(_PROG_FD, struct.pack("I", program))
+    code, info = ctypes.create_string_buffer(1 << 16), ctypes.create_string_buffer(_INFO_BYTES)
+    struct.pack_into("<I", info, 16, len(code))
+    struct.pack_into("<Q", info, 24, ctypes.addressof(code))
+    result, _ = _bpf(_INFO, struct.pack("IIQ", descriptor, _INFO_BYTES, ctypes.addressof(info)))
+    os.close(descriptor)
+    assert result == 0
+    return info.raw[64:80].rstrip(b"\0").decode(), code.raw[: struct.unpack_from("<I", info, 16)[0]]
 
 
 def programs() -> set[int]:

@@ -9,13 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.live.conftest import HERE, Truth, Watcher, load
+from tests.live.conftest import HERE, WAYS, Truth, Watcher, load
 from tests.live.servers import build, program, proven, server, version
 from tests.processes import free_port
 from tests.waiting import until
 
 PYTHON = sys.executable
 Files = tuple[Path, Path]
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def watch(request: pytest.FixtureRequest, watch: Callable[..., Watcher]) -> Callable[..., Watcher]:
+    """Every library is seen in either way."""
+    return lambda **changed: watch(without=request.param, **changed)
 
 
 GO = ["1.21.13", "1.22.12", "1.23.12", "1.24.9", "1.25.4", "1.26.8"]
@@ -47,6 +53,23 @@ def test_memory_of_asyncio_on_both_ends(watch: Callable[..., Watcher], serve: Ca
     truth = load(port, 4, 300, certificate[0], "--async")
     watcher.check(port, truth, tls=True)
     proven("tls", "OpenSSL", f"{openssl()}: Python, asyncio (memory BIO)", truth.count)
+
+
+# Mounted where nobody else sees it, as a container's files are.
+CONTAINED = """mount -t tmpfs none "$1" && cp "$2" "$1" && shift 2 && LD_LIBRARY_PATH="$0" exec "$@\""""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_library_that_only_its_process_sees(watch: Callable[..., Watcher], serve: Callable[..., tuple[int, int]], certificate: Files, tmp_path: Path) -> None:
+    own = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libssl" in line)
+    command = ["unshare", "-m", "sh", "-c", CONTAINED, tmp_path, tmp_path, own, PYTHON, HERE / "server.py", *certificate, "--threads"]
+    port, _ = serve(*command)
+    load(port, 1, 1, certificate[0])
+    watcher = watch()
+    truth = load(port, 4, 100, certificate[0])
+    assert watcher.settle(port, truth, is_client=False, tls=True) == truth.statuses
+    assert str(tmp_path / Path(own).name) in {path for path, _, trouble in watcher.native.libraries() if not trouble}
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")

@@ -22,7 +22,12 @@ pub struct Feature {
     /// Without it the agent refuses to start.
     pub required: bool,
     pub answer: Answer,
+    /// By which of several ways it works; empty where there is one.
+    pub way: String,
 }
+
+/// Among the features that are left off: TLS is probed by perf events, also where `uprobe_multi` works.
+pub const UPROBE_MULTI: &str = "uprobe_multi";
 
 pub const BYTES: usize = 0;
 pub const STATE: usize = 1;
@@ -31,7 +36,7 @@ pub const FILES: usize = 3;
 pub const TLS: usize = 4;
 
 const fn feature(name: &'static str, programs: &'static [&'static str], purpose: &'static str, needs: &'static str) -> Feature {
-    Feature { name, programs, purpose, needs, required: false, answer: Answer::Unknown(String::new()) }
+    Feature { name, programs, purpose, needs, required: false, answer: Answer::Unknown(String::new()), way: String::new() }
 }
 
 /// In the order of the constants above. The minimum viable hook set is `bytes`: everything else has a stand-in.

@@ -6,9 +6,11 @@
 #![cfg(target_os = "linux")]
 
 pub mod agent;
+mod bpf;
 mod cgroup;
 pub mod feature;
 pub mod library;
+mod multi;
 mod probe;
 pub mod process;
 mod ring;

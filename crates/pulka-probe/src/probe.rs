@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::thread;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
@@ -12,8 +13,9 @@ use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 
 use crate::feature::{self, Answer, Feature, answer_of, describe};
 use crate::library::Point;
+use crate::multi::{Code, Multi};
 use crate::ring::Ring;
-use crate::watchdog::Cost;
+use crate::watchdog::{self, Cost};
 use crate::wire::{CONN_RECORD_BYTES, Conn, Record};
 use crate::cgroup;
 
@@ -58,10 +60,17 @@ pub enum Verdict {
     WholeSent = 11,
 }
 
+/// Whatever detaches when it is dropped.
+type Link = Box<dyn Any + Send + Sync>;
+
 pub struct Probe {
     ebpf: Ebpf,
     features: Vec<Feature>,
-    links: Vec<Vec<Box<dyn Any + Send + Sync>>>,
+    links: Vec<Vec<Link>>,
+    /// The programs of `tls` for `uprobe_multi`, or why that is not to be used.
+    code: Result<Code, String>,
+    /// Loaded: perf events are not needed.
+    multi: Option<Multi>,
     controls: Array<MapData, [u32; CONTROLS]>,
     control: [u32; CONTROLS],
     verdicts: HashMap<MapData, u64, u8>,
@@ -71,16 +80,24 @@ pub struct Probe {
 /// Members of `struct control`.
 const CONTROLS: usize = 7;
 
+const RELEASE_STACK_BYTES: usize = 64 << 10;
+
+const OFF: &str = "switched off by edge_without";
+
 pub const DROPS: [&str; 3] = ["ring_full", "no_storage", "copy_failed"];
 
 impl Probe {
     /// Load and attach all features but those `without`. The agent's own process is left out of what is seen.
     pub fn attach(object: &[u8], limits: Limits, without: &[String]) -> Result<Probe, Error> {
         let (mut probe, btf) = Probe::load(object, limits)?;
+        let is_off = |name: &str| without.iter().any(|other| other == name);
+        if is_off(feature::UPROBE_MULTI) {
+            probe.code = Err(OFF.to_owned());
+        }
         for index in 0..probe.features.len() {
             let name = probe.features[index].name;
-            probe.features[index].answer = if without.iter().any(|other| other == name) {
-                Answer::No("switched off by edge_without".to_owned())
+            probe.features[index].answer = if is_off(name) {
+                Answer::No(OFF.to_owned())
             } else {
                 probe.start(index, &btf)
             };
@@ -98,9 +115,8 @@ impl Probe {
     pub fn examine(object: &[u8]) -> Result<Vec<Feature>, Error> {
         let (mut probe, btf) = Probe::load(object, Limits::default())?;
         for index in 0..probe.features.len() {
-            let (programs, needs) = (probe.features[index].programs, probe.features[index].needs);
-            let tried = programs.iter().try_for_each(|program| probe.load_program(program, &btf));
-            let answer = tried.map_or_else(|error| answer_of(&error, needs), |()| Answer::Yes);
+            let tried = probe.load_feature(index, &btf);
+            let answer = tried.map_or_else(|error| answer_of(&error, probe.features[index].needs), |()| Answer::Yes);
             probe.features[index].answer = probe.forbidden(index).unwrap_or(answer);
         }
         if cgroup::root().is_none() {
@@ -120,13 +136,14 @@ impl Probe {
             .map_err(|error| Error::Load(describe(&error)))?;
         let control =
             [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.ring_bytes];
+        let features = feature::all();
+        let code = Code::relocate(object, &btf, &ebpf, features[feature::TLS].programs);
         let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
         controls.set(0, control, 0).map_err(map_error)?;
         let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;
         let drops = PerCpuArray::try_from(taken(&mut ebpf, "drops")?).map_err(map_error)?;
-        let features = feature::all();
         let links = features.iter().map(|_| Vec::new()).collect();
-        Ok((Probe { ebpf, features, links, controls, control, verdicts, drops }, btf))
+        Ok((Probe { ebpf, features, links, code, multi: None, controls, control, verdicts, drops }, btf))
     }
 
     /// Why a feature must not be used although its programs may load.
@@ -148,17 +165,36 @@ impl Probe {
         if let Some(no) = self.forbidden(index) {
             return no;
         }
-        let (programs, needs) = (self.features[index].programs, self.features[index].needs);
-        let mut links = Vec::new();
-        for program in programs {
-            let attached = self.load_program(program, btf).and_then(|()| self.attach_program(program));
-            match attached {
-                Ok(link) => links.extend(link),
-                Err(error) => return answer_of(&error, needs),
+        match self.load_feature(index, btf).and_then(|()| self.attach_feature(index)) {
+            Ok(links) => {
+                self.links[index] = links;
+                Answer::Yes
             }
+            Err(error) => answer_of(&error, self.features[index].needs),
         }
-        self.links[index] = links;
-        Answer::Yes
+    }
+
+    fn load_feature(&mut self, index: usize, btf: &Btf) -> Result<(), ProgramError> {
+        if index == feature::TLS && self.load_multi() {
+            return Ok(());
+        }
+        self.features[index].programs.iter().try_for_each(|program| self.load_program(program, btf))
+    }
+
+    /// Whether `uprobe_multi` is the way; otherwise each function gets a perf event.
+    fn load_multi(&mut self) -> bool {
+        let loaded = self.code.as_ref().map_err(String::clone).and_then(Multi::load);
+        self.features[feature::TLS].way = match &loaded {
+            Ok(_) => "by uprobe_multi".to_owned(),
+            Err(why) => format!("by perf events; uprobe_multi: {why}"),
+        };
+        self.multi = loaded.ok();
+        self.multi.is_some()
+    }
+
+    fn attach_feature(&mut self, index: usize) -> Result<Vec<Link>, ProgramError> {
+        let programs = self.features[index].programs;
+        programs.iter().filter_map(|program| self.attach_program(program).transpose()).collect()
     }
 
     fn load_program(&mut self, name: &str, btf: &Btf) -> Result<(), ProgramError> {
@@ -174,7 +210,7 @@ impl Probe {
     }
 
     /// Links are owned by the probe: dropping one detaches. An iterator is attached each time it is read.
-    fn attach_program(&mut self, name: &str) -> Result<Option<Box<dyn Any + Send + Sync>>, ProgramError> {
+    fn attach_program(&mut self, name: &str) -> Result<Option<Link>, ProgramError> {
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         if let Ok(program) = <&mut CgroupSkb>::try_from(&mut *program) {
             let root = cgroup::root().ok_or(ProgramError::NotLoaded)?;
@@ -192,18 +228,20 @@ impl Probe {
 
     /// Probe the functions of a TLS library. What was attached of a file stays while the feature does.
     pub fn attach_tls(&mut self, path: &Path, points: &[Point]) -> Result<(), String> {
-        let mut links: Vec<Box<dyn Any + Send + Sync>> = Vec::new();
-        for point in points {
-            for name in point.kind.programs() {
-                let link = self.attach_uprobe(name, path, point).map_err(|error| describe(&error))?;
-                links.push(link);
-            }
-        }
+        let links = match &self.multi {
+            Some(multi) => multi.attach(path, points).map_err(|error| error.to_string())?.into_iter().map(|link| Box::new(link) as Link).collect(),
+            None => self.attach_uprobes(path, points).map_err(|error| describe(&error))?,
+        };
         self.links[feature::TLS].extend(links);
         Ok(())
     }
 
-    fn attach_uprobe(&mut self, name: &str, path: &Path, point: &Point) -> Result<Box<dyn Any + Send + Sync>, ProgramError> {
+    fn attach_uprobes(&mut self, path: &Path, points: &[Point]) -> Result<Vec<Link>, ProgramError> {
+        let each = points.iter().flat_map(|point| point.kind.programs().iter().map(move |name| (name, point)));
+        each.map(|(name, point)| self.attach_uprobe(name, path, point)).collect()
+    }
+
+    fn attach_uprobe(&mut self, name: &str, path: &Path, point: &Point) -> Result<Link, ProgramError> {
         let Some(program) = self.ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
         let program: &mut UProbe = program.try_into()?;
         let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(point.offset), cookie: Some(point.cookie) };
@@ -217,12 +255,12 @@ impl Probe {
 
     /// Detach a feature for good, and keep the reason.
     pub fn detach(&mut self, index: usize, reason: &str) {
-        self.links[index].clear();
+        release(std::mem::take(&mut self.links[index]));
         self.features[index].answer = Answer::No(reason.to_owned());
     }
 
     pub fn detach_all(&mut self) {
-        self.links.iter_mut().for_each(Vec::clear);
+        release(self.links.iter_mut().flat_map(std::mem::take).collect());
     }
 
     /// The reader's end; there is one.
@@ -249,7 +287,11 @@ impl Probe {
 
     /// Run time of each feature's programs so far, in the order of `features`.
     pub fn costs(&self) -> Vec<Cost> {
-        self.features.iter().map(|feature| feature.programs.iter().map(|name| self.cost(name)).fold(Cost::default(), sum)).collect()
+        let mut costs: Vec<Cost> = self.features.iter().map(|feature| feature.programs.iter().map(|name| self.cost(name)).fold(Cost::default(), watchdog::sum)).collect();
+        if let Some(multi) = &self.multi {
+            costs[feature::TLS] = multi.cost(); // those of aya were not loaded
+        }
+        costs
     }
 
     fn cost(&self, name: &str) -> Cost {
@@ -276,8 +318,13 @@ impl Probe {
     }
 }
 
-fn sum(one: Cost, other: Cost) -> Cost {
-    Cost { run_time: one.run_time + other.run_time, runs: one.runs + other.runs }
+/// All at once: for each uprobe the kernel waits until nobody can be within it any more, and those who wait at the same time wait once.
+fn release(links: Vec<Link>) {
+    thread::scope(|scope| {
+        for link in links {
+            let _ = thread::Builder::new().stack_size(RELEASE_STACK_BYTES).spawn_scoped(scope, move || drop(link)); // without a thread it is dropped here
+        }
+    });
 }
 
 fn taken(ebpf: &mut Ebpf, name: &str) -> Result<Map, Error> {

@@ -25,6 +25,10 @@ impl Cost {
     }
 }
 
+pub fn sum(one: Cost, other: Cost) -> Cost {
+    Cost { run_time: one.run_time + other.run_time, runs: one.runs + other.runs }
+}
+
 /// Holds the statistics on while it lives. None where the kernel does not allow it.
 pub struct Sample {
     _on: OwnedFd,

@@ -168,6 +168,7 @@ pub struct EdgeFeature {
     required: bool,
     works: Option<bool>,
     reason: String,
+    way: String,
 }
 
 impl EdgeFeature {
@@ -177,7 +178,7 @@ impl EdgeFeature {
             Answer::No(reason) => (Some(false), reason),
             Answer::Unknown(reason) => (None, reason),
         };
-        EdgeFeature { name: feature.name, purpose: feature.purpose, needs: feature.needs, required: feature.required, works, reason }
+        EdgeFeature { name: feature.name, purpose: feature.purpose, needs: feature.needs, required: feature.required, works, reason, way: feature.way }
     }
 }
 

@@ -6,20 +6,14 @@ from dataclasses import dataclass
 
 from pulka.app.metrics import measure, measure_monitors, measure_queries
 from pulka.app.monitors import open_monitors
-from pulka.app.options import (
-    catalog_url,
-    compaction_settings,
-    http_settings,
-    intake_settings,
-    object_store,
-    writer_settings,
-)
+from pulka.app.options import catalog_url, compaction_settings, object_store, writer_settings
 from pulka.app.queries import open_engine, open_tails
 from pulka.app.state import fresh_directory, state_lock
 from pulka.app.storage import open_cache, open_journal, open_rewriter
 from pulka.clock import SystemClock
 from pulka.config import Settings
 from pulka.intake.ingest import Intake
+from pulka.intake.options import IntakeSettings
 from pulka.query.conditions import Conditions
 from pulka.seams import Clock
 from pulka.store.catalog import SqlCatalog
@@ -29,7 +23,7 @@ from pulka.store.fragments import FragmentObjects
 from pulka.store.location import confirm, probe
 from pulka.store.retention import Keeping
 from pulka.store.writer import Writer
-from pulka.surfaces.http.services import Check, Services
+from pulka.surfaces.http.services import Check, HttpSettings, Services
 from pulka.telemetry import Registry
 
 __all__ = ["Lake", "open_lake"]
@@ -68,7 +62,7 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
         writer.flushed.append(compactor.published)
         compactor.start()
         stack.push_async_callback(compactor.close)
-        intake = Intake(journal, clock, intake_settings(settings), metrics)
+        intake = Intake(journal, clock, _intake_settings(settings), metrics)
         await intake.dedup.recover(catalog, journal)
         stack.push_async_callback(intake.close)
         scratch = fresh_directory(settings.state_dir / "scratch")
@@ -91,9 +85,28 @@ async def open_lake(settings: Settings, clock: Clock | None = None) -> AsyncIter
             intake, asking.engine, catalog, clock, fresh=writer,
             deletes=Deletes(catalog, journal, writer, writer.reached, asking.engine, conditions.bind, clock),
             keeping=Keeping(catalog, clock, conditions.bind, settings["retention_s"]), tails=tails, monitors=monitors, queries=asking.queries,
-            settings=http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
+            settings=_http_settings(settings), metrics=metrics, checks=_checks(catalog, writer),
         )  # fmt: skip
         yield Lake(settings, services, writer, tuple(journal.recovered.sentences()))
+
+
+def _intake_settings(settings: Settings) -> IntakeSettings:
+    """Of intake."""
+    return IntakeSettings(
+        **{name: settings[name] for name in ("body_bytes_max", "inflight_bytes_max", "event_bytes_max", "field_bytes_max")},
+        **{name: settings[name] for name in ("columns_max", "dedup_window_s", "dedup_bytes_max")},
+        decode_threads=settings.threads,
+    )
+
+
+def _http_settings(settings: Settings) -> HttpSettings:
+    """Of the HTTP and gRPC surfaces."""
+    return HttpSettings(
+        query_rows_max=settings["query_rows"],
+        summary_bytes_max=settings["query_memory_bytes"] // 4,
+        question_bytes_max=8 * settings["query_text_bytes_max"],  # JSON may write a character in six bytes
+        grpc_message_bytes_max=settings["body_bytes_max"],
+    )
 
 
 def _checks(catalog: SqlCatalog, writer: Writer) -> Mapping[str, Check]:

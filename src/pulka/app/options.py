@@ -1,18 +1,14 @@
-"""Settings as the options of the parts that they are about."""
-
+"""Settings as the options of the store. Commands beside a lake read them, hence nothing of surfaces and queries: those take a second to import."""
 
 from obstore.store import ObjectStore
 
 from pulka.config import Settings
-from pulka.intake.options import IntakeSettings
-from pulka.query.turns import TurnSettings
 from pulka.store.compaction import CompactionSettings
 from pulka.store.fragments import WriteOptions
 from pulka.store.location import Patience, open_store
 from pulka.store.writer import WriterSettings
-from pulka.surfaces.http.services import HttpSettings
 
-__all__ = ["catalog_url", "compaction_settings", "http_settings", "intake_settings", "object_store", "turn_settings", "write_options", "writer_settings"]
+__all__ = ["catalog_url", "compaction_settings", "object_store", "write_options", "writer_settings"]
 
 
 def catalog_url(settings: Settings) -> str:
@@ -24,15 +20,6 @@ def object_store(settings: Settings) -> ObjectStore:
     """Where fragments are."""
     patience = Patience(settings["objects_timeout_s"], settings["objects_retry_s"])
     return open_store(str(settings["objects_url"]), settings.state_dir / "objects", patience)
-
-
-def intake_settings(settings: Settings) -> IntakeSettings:
-    """Of intake."""
-    return IntakeSettings(
-        **{name: settings[name] for name in ("body_bytes_max", "inflight_bytes_max", "event_bytes_max", "field_bytes_max")},
-        **{name: settings[name] for name in ("columns_max", "dedup_window_s", "dedup_bytes_max")},
-        decode_threads=settings.threads,
-    )
 
 
 def write_options(settings: Settings, zstd_level: int) -> WriteOptions:
@@ -66,22 +53,4 @@ def compaction_settings(settings: Settings) -> CompactionSettings:
         interval_s=min(5.0, max(0.1, settings["compaction_idle_s"])),
         retired_grace_s=settings["collect_grace_s"],
         write=write_options(settings, settings["zstd_level"]),
-    )
-
-
-def turn_settings(settings: Settings) -> TurnSettings:
-    """Of queries that run at once."""
-    return TurnSettings(
-        settings["query_concurrency"], settings["query_tenant_concurrency"], settings["query_tenant_memory_bytes"], settings["query_waiting_max"],
-        settings["query_wait_s"],
-    )  # fmt: skip
-
-
-def http_settings(settings: Settings) -> HttpSettings:
-    """Of the HTTP and gRPC surfaces."""
-    return HttpSettings(
-        query_rows_max=settings["query_rows"],
-        summary_bytes_max=settings["query_memory_bytes"] // 4,
-        question_bytes_max=8 * settings["query_text_bytes_max"],  # JSON may write a character in six bytes
-        grpc_message_bytes_max=settings["body_bytes_max"],
     )

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pulka.app.options import turn_settings
 from pulka.config import Settings
 from pulka.model.ids import partition_of
 from pulka.query.answers import Answers
@@ -35,7 +34,7 @@ class Asking:
 
 def open_engine(settings: Settings, catalog: SqlCatalog, writer: Writer, objects: FragmentObjects, clock: Clock, scratch: Path) -> Asking:
     """Over what is published and what the writer still holds."""
-    turns, queries, answers = Turns(clock, turn_settings(settings)), Queries(), Answers(settings["query_cache_bytes_max"])
+    turns, queries, answers = Turns(clock, _turn_settings(settings)), Queries(), Answers(settings["query_cache_bytes_max"])
     processes = Processes()
     engine = DataFusionEngine(
         catalog,
@@ -79,3 +78,11 @@ def open_tails(
     limits = TailSettings(**{name: settings[f"tail_{name}"] for name in names})
     filters = Filters(catalog, writer, conditions, engine_over, clock)
     return Tails(filters, catalog, writer, clock, lambda tenant: partition_of(tenant, partitions), limits)
+
+
+def _turn_settings(settings: Settings) -> TurnSettings:
+    """Of queries that run at once."""
+    return TurnSettings(
+        settings["query_concurrency"], settings["query_tenant_concurrency"], settings["query_tenant_memory_bytes"], settings["query_waiting_max"],
+        settings["query_wait_s"],
+    )  # fmt: skip

@@ -231,6 +231,19 @@ async def test_where_no_template_works_each_is_started_anew(processes, tmp_path,
     assert len(caplog.records) == 1
 
 
+async def test_templates_that_failed_are_tried_again_after_a_while(processes, tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(forks, "command", lambda module: [sys.executable, "-c", "raise SystemExit(1)"])
+        await (await begin(processes, tmp_path)).end()
+    assert not processes.forks
+    loop = asyncio.get_running_loop()
+    now_s = loop.time
+    monkeypatch.setattr(loop, "time", lambda: now_s() + 601)
+    apart = await begin(processes, tmp_path)
+    assert processes.forks and templates_of(processes)
+    await apart.end()
+
+
 async def test_what_closes_leaves_none(tmp_path):
     closed, dropped = Processes(), Processes()
     aparts = [await begin(one, tmp_path) for one in (closed, dropped)]

@@ -15,6 +15,8 @@ __all__ = ["Processes"]
 
 _TEMPLATES_MAX = 2
 """Tried for one query: the one there is may have been killed, or just have ended for want of work."""
+_REST_S = 600.0
+"""No template is tried for so long after they failed."""
 _log = logging.getLogger(__name__)
 
 
@@ -23,8 +25,14 @@ class Processes:
 
     def __init__(self, *, forks: bool = sys.platform == "linux") -> None:
         """`forks`: whether the system can be trusted to copy a process in the midst of its work (macOS cannot)."""
-        self.forks = forks
+        self._may_fork = forks
+        self._resting_until_s = 0.0
         self._template: Template | None = None
+
+    @property
+    def forks(self) -> bool:
+        """Whether a process takes milliseconds to start."""
+        return self._may_fork and asyncio.get_running_loop().time() >= self._resting_until_s
 
     async def start(self, memory_bytes: int, threads: int, spill: str, *, gives_way: bool = False) -> Apart:
         """A process whose memory is bounded, and which others pass by if it gives way."""
@@ -54,8 +62,8 @@ class Processes:
             except OSError:
                 if self._template is template:
                     self.close()
-        self.forks = False
-        _log.warning("no process can be forked for a query: from now on each is started anew, half a second later")
+        self._resting_until_s = asyncio.get_running_loop().time() + _REST_S
+        _log.warning("no process can be forked for a query: for %g minutes each is started anew, half a second later", _REST_S / 60)
         return None
 
 

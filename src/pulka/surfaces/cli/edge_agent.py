@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "plan", "run", "top"]
 
 
-_without = click.option("--without", multiple=True, metavar="FEATURE", help="A feature of `pulka edge doctor` to leave off; may be repeated.")
+_without = click.option("--without", multiple=True, metavar="FEATURE", help="A feature of `pulka edge doctor` to leave off, or one of edge_without; may be repeated.")
 
 
 @click.command()
@@ -184,7 +184,7 @@ def plan(format_: str | None) -> None:
 @click.command()
 @format_option
 def doctor(format_: str | None) -> None:
-    """Say which features work on this machine, which do not, and why; exit code 1 when the agent cannot start."""
+    """Say which features work on this machine and by which way, which do not, and why; exit code 1 when the agent cannot start."""
     _linux()
     from pulka._native import edge_examine
     from pulka.edge.agent import programs
@@ -195,7 +195,7 @@ def doctor(format_: str | None) -> None:
         raise Misconfigured(str(error), hint="the agent needs root, cgroup v2 and a kernel with BTF (Linux 5.10 or newer)") from error
     words = {True: "yes", False: "no", None: "could not tell"}
     rows = [
-        {"feature": one.name, "works": words[one.works], "required": "yes" if one.required else "no", "purpose": one.purpose, "reason": one.reason}
+        {"feature": one.name, "works": words[one.works], "required": "yes" if one.required else "no", "purpose": one.purpose, "reason": one.reason or one.way}
         for one in features
     ]
     print_rows(rows, format_, ["feature", "works", "required", "purpose", "reason"])
@@ -254,5 +254,7 @@ def _say_features(agent: "Agent") -> None:
     for feature in agent.status().features:
         if feature.works is not True:
             click.secho(f"note: {feature.name} is off: {feature.reason}. It is for {feature.purpose}", fg="yellow", err=True)
+        elif feature.way:
+            click.echo(f"  {feature.name}: {feature.way}", err=True)
     for path, functions, trouble in agent.libraries():
         click.echo(f"  TLS: {path}: {', '.join(functions) or trouble}", err=True)

@@ -79,7 +79,7 @@ def test_a_database_is_a_service_by_its_own_name(start: Start, redis: int, monke
     up = start(edge_enabled="on", edge_interval_s=1)
     watching(up)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "bench")
-    subprocess.run(["redis-benchmark", "-p", str(redis), "-n", "500", "-c", "2", "-t", "set,get", "-q"], check=True, capture_output=True, timeout=60)
+    subprocess.run(["redis-benchmark", "-p", str(redis), "-n", "20000", "-c", "2", "-t", "set,get", "-q"], check=True, capture_output=True, timeout=60)
     found = until(lambda: edges(up), is_wanted=lambda found: any(key[0] == "bench" and one["requests"] >= 1000 for key, one in found.items()))
     assert "redis" in next(server for client, server in found if client == "bench")
 

@@ -1,6 +1,8 @@
 """Invariants 1 and 2: imports go one way, the stages never import each other, and surfaces load the app only when they run."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +95,11 @@ def test_edge_knows_nothing_of_the_lake() -> None:
 def test_core_has_no_python() -> None:
     crates = Path(__file__).parents[3] / "crates"
     assert "pyo3" not in (crates / "pulka-core" / "Cargo.toml").read_text()
+
+
+def test_commands_beside_a_lake_load_nothing_of_the_server() -> None:
+    """It takes a second."""
+    heavy = ("fastapi", "uvicorn", "grpc", "datafusion", "pulka.query", "pulka.intake", "pulka.surfaces.http")
+    code = f"import sys, pulka.surfaces.cli.store, pulka.app.offline; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

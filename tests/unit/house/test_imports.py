@@ -1,6 +1,7 @@
 """Invariants 1 and 2: imports go one way, the stages never import each other, and surfaces load the app only when they run."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,5 +102,5 @@ def test_commands_beside_a_lake_load_nothing_of_the_server() -> None:
     """It takes a second."""
     heavy = ("fastapi", "uvicorn", "grpc", "datafusion", "pulka.query", "pulka.intake", "pulka.surfaces.http")
     code = f"import sys, pulka.surfaces.cli.store, pulka.app.offline; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SOURCE.parent)}, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -67,14 +67,19 @@ pub struct Probe {
     ebpf: Ebpf,
     features: Vec<Feature>,
     links: Vec<Vec<Link>>,
-    /// The programs of `tls` for `uprobe_multi`, or why that is not to be used.
-    code: Result<Code, String>,
     /// Loaded: perf events are not needed.
     multi: Option<Multi>,
     controls: Array<MapData, [u32; CONTROLS]>,
     control: [u32; CONTROLS],
     verdicts: HashMap<MapData, u64, u8>,
     drops: PerCpuArray<MapData, u64>,
+}
+
+/// What programs are loaded with. It goes once they are: the kernel's types take megabytes.
+struct Loading {
+    btf: Btf,
+    /// The programs of `tls` for `uprobe_multi`, or why that is not to be used.
+    multi: Result<Code, String>,
 }
 
 /// Members of `struct control`.
@@ -89,17 +94,17 @@ pub const DROPS: [&str; 3] = ["ring_full", "no_storage", "copy_failed"];
 impl Probe {
     /// Load and attach all features but those `without`. The agent's own process is left out of what is seen.
     pub fn attach(object: &[u8], limits: Limits, without: &[String]) -> Result<Probe, Error> {
-        let (mut probe, btf) = Probe::load(object, limits)?;
+        let (mut probe, mut loading) = Probe::load(object, limits)?;
         let is_off = |name: &str| without.iter().any(|other| other == name);
         if is_off(feature::UPROBE_MULTI) {
-            probe.code = Err(OFF.to_owned());
+            loading.multi = Err(OFF.to_owned());
         }
         for index in 0..probe.features.len() {
             let name = probe.features[index].name;
             probe.features[index].answer = if is_off(name) {
                 Answer::No(OFF.to_owned())
             } else {
-                probe.start(index, &btf)
+                probe.start(index, &loading)
             };
         }
         match probe.features.iter().find(|feature| feature.required && feature.answer != Answer::Yes) {
@@ -113,9 +118,9 @@ impl Probe {
 
     /// What would work here: every program is loaded, none attached.
     pub fn examine(object: &[u8]) -> Result<Vec<Feature>, Error> {
-        let (mut probe, btf) = Probe::load(object, Limits::default())?;
+        let (mut probe, loading) = Probe::load(object, Limits::default())?;
         for index in 0..probe.features.len() {
-            let tried = probe.load_feature(index, &btf);
+            let tried = probe.load_feature(index, &loading);
             let answer = tried.map_or_else(|error| answer_of(&error, probe.features[index].needs), |()| Answer::Yes);
             probe.features[index].answer = probe.forbidden(index).unwrap_or(answer);
         }
@@ -125,8 +130,7 @@ impl Probe {
         Ok(probe.features)
     }
 
-    /// The kernel's types go once the programs are loaded: they take megabytes.
-    fn load(object: &[u8], limits: Limits) -> Result<(Probe, Btf), Error> {
+    fn load(object: &[u8], limits: Limits) -> Result<(Probe, Loading), Error> {
         let btf = Btf::from_sys_fs().map_err(|error| Error::Missing(format!("bytes needs a kernel with BTF ({})", describe(&error))))?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -137,13 +141,13 @@ impl Probe {
         let control =
             [1, std::process::id(), limits.burst_bytes, limits.head_bytes, limits.ask_bytes, limits.ring_bytes / 4, limits.ring_bytes];
         let features = feature::all();
-        let code = Code::relocate(object, &btf, &ebpf, features[feature::TLS].programs);
+        let multi = Code::relocate(object, &btf, &ebpf, features[feature::TLS].programs);
         let mut controls = Array::try_from(taken(&mut ebpf, "controls")?).map_err(map_error)?;
         controls.set(0, control, 0).map_err(map_error)?;
         let verdicts = HashMap::try_from(taken(&mut ebpf, "verdicts")?).map_err(map_error)?;
         let drops = PerCpuArray::try_from(taken(&mut ebpf, "drops")?).map_err(map_error)?;
         let links = features.iter().map(|_| Vec::new()).collect();
-        Ok((Probe { ebpf, features, links, code, multi: None, controls, control, verdicts, drops }, btf))
+        Ok((Probe { ebpf, features, links, multi: None, controls, control, verdicts, drops }, Loading { btf, multi }))
     }
 
     /// Why a feature must not be used although its programs may load.
@@ -161,11 +165,11 @@ impl Probe {
         (self.features[feature::OWNER].answer != Answer::Yes).then_some(Answer::No("needs the feature owner, which tells the socket of a session".to_owned()))
     }
 
-    fn start(&mut self, index: usize, btf: &Btf) -> Answer {
+    fn start(&mut self, index: usize, loading: &Loading) -> Answer {
         if let Some(no) = self.forbidden(index) {
             return no;
         }
-        match self.load_feature(index, btf).and_then(|()| self.attach_feature(index)) {
+        match self.load_feature(index, loading).and_then(|()| self.attach_feature(index)) {
             Ok(links) => {
                 self.links[index] = links;
                 Answer::Yes
@@ -174,16 +178,16 @@ impl Probe {
         }
     }
 
-    fn load_feature(&mut self, index: usize, btf: &Btf) -> Result<(), ProgramError> {
-        if index == feature::TLS && self.load_multi() {
+    fn load_feature(&mut self, index: usize, loading: &Loading) -> Result<(), ProgramError> {
+        if index == feature::TLS && self.load_multi(&loading.multi) {
             return Ok(());
         }
-        self.features[index].programs.iter().try_for_each(|program| self.load_program(program, btf))
+        self.features[index].programs.iter().try_for_each(|program| self.load_program(program, &loading.btf))
     }
 
     /// Whether `uprobe_multi` is the way; otherwise each function gets a perf event.
-    fn load_multi(&mut self) -> bool {
-        let loaded = self.code.as_ref().map_err(String::clone).and_then(Multi::load);
+    fn load_multi(&mut self, code: &Result<Code, String>) -> bool {
+        let loaded = code.as_ref().map_err(String::clone).and_then(Multi::load);
         self.features[feature::TLS].way = match &loaded {
             Ok(_) => "by uprobe_multi".to_owned(),
             Err(why) => format!("by perf events; uprobe_multi: {why}"),
